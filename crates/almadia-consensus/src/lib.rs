@@ -1,0 +1,1 @@
+//! almadia-consensus (under construction).

@@ -1,0 +1,1 @@
+//! almadia-etcd (under construction).

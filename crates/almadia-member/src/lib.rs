@@ -1,0 +1,1 @@
+//! almadia-member (under construction).

@@ -1,0 +1,1 @@
+//! almadia-server (under construction).

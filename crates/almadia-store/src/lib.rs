@@ -1,0 +1,1 @@
+//! almadia-store (under construction).

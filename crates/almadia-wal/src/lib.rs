@@ -1,0 +1,1 @@
+//! almadia-wal (under construction).

@@ -1,0 +1,2 @@
+//! The almadia program (under construction).
+fn main() {}

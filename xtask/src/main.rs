@@ -1,0 +1,2 @@
+//! Project tasks (under construction).
+fn main() {}
