@@ -1,0 +1,33 @@
+//! The messages, clients and servers of the etcd v3 API, generated from `proto/`.
+//!
+//! Never edited by hand, never holds behaviour. Bytes fields are [`bytes::Bytes`].
+
+/// Reading, writing, watching, leases, members, maintenance, users.
+#[allow(missing_docs, clippy::all)]
+pub mod etcdserverpb {
+    tonic::include_proto!("etcdserverpb");
+}
+
+/// Keys with their values, and events.
+#[allow(missing_docs, clippy::all)]
+pub mod mvccpb {
+    tonic::include_proto!("mvccpb");
+}
+
+/// Users, roles, permissions.
+#[allow(missing_docs, clippy::all)]
+pub mod authpb {
+    tonic::include_proto!("authpb");
+}
+
+/// Locks.
+#[allow(missing_docs, clippy::all)]
+pub mod v3lockpb {
+    tonic::include_proto!("v3lockpb");
+}
+
+/// Elections.
+#[allow(missing_docs, clippy::all)]
+pub mod v3electionpb {
+    tonic::include_proto!("v3electionpb");
+}
