@@ -3,8 +3,14 @@
 //! Names are relative to the disk's root, with `/` between parts (`wal/0000000000000001.wal`). All calls block;
 //! only the wal and keeper threads (and start-up) make them. This crate never knows what bytes mean.
 
+mod memory;
+mod real;
+
 use std::fmt::Debug;
 use std::io;
+
+pub use memory::{Failure, Fault, Loss, MemDisk, Operation, Recording, Replay};
+pub use real::RealDisk;
 
 /// What went wrong with which file, while doing what.
 #[derive(Debug, thiserror::Error)]
@@ -68,4 +74,9 @@ pub trait DiskFile: Send + Sync + Debug {
     fn sync_all(&self) -> Result<(), DiskError>;
     /// Cuts or grows the file.
     fn set_len(&self, len: u64) -> Result<(), DiskError>;
+}
+
+/// Whether a name stays below the root: plain parts with single `/` between them; `""` is the root itself.
+fn is_inside(name: &str) -> bool {
+    name.is_empty() || name.split('/').all(|part| !matches!(part, "" | "." | "..")) && !name.contains('\0')
 }
