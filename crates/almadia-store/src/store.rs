@@ -50,6 +50,7 @@ impl Store {
             compacted: Revision(0),
             records: Vec::new(),
             checkpointed: Arc::new(AtomicI64::new(i64::MAX)),
+            checkpointed: Arc::new(AtomicI64::new(i64::MAX)),
         };
         Self { state }
     }
