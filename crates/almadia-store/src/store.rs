@@ -50,7 +50,6 @@ impl Store {
             compacted: Revision(0),
             records: Vec::new(),
             checkpointed: Arc::new(AtomicI64::new(i64::MAX)),
-            checkpointed: Arc::new(AtomicI64::new(i64::MAX)),
         };
         Self { state }
     }
@@ -67,6 +66,7 @@ impl Store {
             compacted,
             records,
         } = restored;
+        let checkpointed = Arc::new(AtomicI64::new(i64::MAX));
         Ok(Self {
             state: View {
                 applied,
@@ -74,6 +74,7 @@ impl Store {
                 revision,
                 compacted,
                 records,
+                checkpointed,
             },
         })
     }

@@ -1,0 +1,1 @@
+//! The on-disk side of the store (under construction).
