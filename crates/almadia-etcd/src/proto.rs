@@ -31,3 +31,9 @@ pub mod v3lockpb {
 pub mod v3electionpb {
     tonic::include_proto!("v3electionpb");
 }
+
+/// What Almadia offers beyond etcd: looking into a member's log.
+#[allow(missing_docs, clippy::all)]
+pub mod almadia_v1 {
+    tonic::include_proto!("almadia.v1");
+}
