@@ -1,10 +1,30 @@
-//! Turns committed commands into revisions, outcomes and events.
+//! Turns committed commands into revisions, outcomes and views.
+//!
+//! Everything is in memory: a [`Store`] applies commands in log order, and each batch is published as an immutable
+//! [`View`] that readers use without locks. Applying is a pure function of the log: it knows no clock, no
+//! randomness and no order of hash maps, and it never panics, whatever the command. `docs/internals/store.md`
+//! describes the parts.
+//!
+//! Outside [`disk`], which keeps checkpoints, this crate touches no file.
 
+mod apply;
+mod bounds;
+mod compaction;
 pub mod disk;
+mod history;
+mod index;
+mod outcome;
+mod read;
 mod record;
+mod restore;
+mod sequence;
 mod store;
+mod txn;
 mod view;
 
+pub use outcome::{Answer, OpAnswer, Outcome, RangeAnswer, Refusal, TxnAnswer};
 pub use record::{KEY_BYTES_MAX, Record, RecordError, RecordParts};
-pub use store::{RestoreError, RestoredState, Store};
-pub use view::View;
+pub use restore::{RestoreError, RestoredState};
+pub use store::{Store, Views};
+pub use txn::{NESTING_MAX, is_read_only};
+pub use view::{Sizes, View};

@@ -220,6 +220,12 @@ impl Record {
         self.header().key_len_and_tombstone & 1 == 1
     }
 
+    /// How many clones of this record are held.
+    #[cfg(test)]
+    pub(crate) fn holders(&self) -> usize {
+        ThinArc::strong_count(&self.inner)
+    }
+
     /// Whether both are the same allocation. Two records at the same position of the same store always are.
     pub fn same(&self, other: &Self) -> bool {
         self.inner.ptr() == other.inner.ptr()

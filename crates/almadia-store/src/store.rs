@@ -1,86 +1,130 @@
-//! The sole writer of the state.
+//! The sole writer of the state, and where its views are found.
+//!
+//! It never waits, and readers never wait for it.
 
-use crate::record::Record;
+use crate::apply;
+use crate::compaction;
+use crate::outcome::Outcome;
+use crate::restore::{self, RestoreError, RestoredState};
 use crate::view::View;
-use almadia_command::{LogIndex, Revision, Term};
+use almadia_command::{Command, LogIndex, Revision, Term};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
-
-/// What a checkpoint or snapshot holds, to be made into a store.
-#[derive(Clone, Debug)]
-pub struct RestoredState {
-    /// The last log entry whose effect is in `records`.
-    pub applied: (LogIndex, Term),
-    /// The membership of the cluster, as opaque bytes.
-    pub membership: Bytes,
-    /// The revision of the last change.
-    pub revision: Revision,
-    /// The compacted revision, 0 for none.
-    pub compacted: Revision,
-    /// Every record that is needed, in the order of the changes. Records that the compacted revision hides may
-    /// be among them.
-    pub records: Vec<Record>,
-}
-
-/// A restored state that cannot be one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RestoreError {
-    /// A record does not come after the one before it.
-    #[error("restoring the store: the record at revision {}.{} is out of order", .0.0, .0.1)]
-    OutOfOrder((Revision, u32)),
-    /// A record is newer than the state it belongs to, or the compacted revision is.
-    #[error("restoring the store: revision {0} lies beyond the state's revision {1}")]
-    Beyond(Revision, Revision),
-}
 
 /// The store: applies commands in log order and publishes views. There is one writer.
 #[derive(Debug)]
 pub struct Store {
+    /// What has been applied so far. Readers see it from the next [`Store::publish`] on.
     state: View,
+    views: Views,
+}
+
+/// Where the latest published view is found. Cheap to clone; loading never locks.
+#[derive(Clone, Debug)]
+pub struct Views {
+    latest: Arc<ArcSwap<View>>,
+}
+
+impl Views {
+    /// The view that was published last.
+    pub fn load(&self) -> Arc<View> {
+        self.latest.load_full()
+    }
 }
 
 impl Store {
     /// A store with nothing in it, at revision 1.
     pub fn empty() -> Self {
-        let state = View {
-            applied: (LogIndex(0), Term(0)),
-            membership: Bytes::new(),
-            revision: Revision(1),
-            compacted: Revision(0),
-            records: Vec::new(),
-            checkpointed: Arc::new(AtomicI64::new(i64::MAX)),
-        };
-        Self { state }
+        Self::with_state(View::empty())
     }
 
-    /// Builds the store that `restored` describes.
+    /// Builds the store that `restored` describes, without what the compacted revision hides. Costs one sort.
     ///
     /// # Errors
-    /// [`RestoreError`] when the records are not in order or not of that state.
+    /// [`RestoreError`] when the records are not in order or cannot be of one store.
     pub fn restore(restored: RestoredState) -> Result<Self, RestoreError> {
-        let RestoredState {
-            applied,
-            membership,
-            revision,
-            compacted,
-            records,
-        } = restored;
-        let checkpointed = Arc::new(AtomicI64::new(i64::MAX));
-        Ok(Self {
-            state: View {
-                applied,
-                membership,
-                revision,
-                compacted,
-                records,
-                checkpointed,
-            },
-        })
+        Ok(Self::with_state(restore::restore(restored)?))
     }
 
-    /// The present state as a view that later changes do not touch, visible to all readers from now on.
+    fn with_state(state: View) -> Self {
+        let views = Views {
+            latest: Arc::new(ArcSwap::from_pointee(state.clone())),
+        };
+        Self { state, views }
+    }
+
+    /// Puts another state in the place of this one, for those who hold [`Views`] too: a snapshot that a follower
+    /// was sent. The next [`Views::load`] finds it.
+    pub fn replace(&mut self, other: Self) -> Arc<View> {
+        self.state = other.state;
+        self.publish()
+    }
+
+    /// Carries out the command of a log entry. The outcome is the same on every member.
+    ///
+    /// # Panics
+    /// When `index` is not above the last applied one: an entry is applied once.
+    pub fn apply(&mut self, index: LogIndex, term: Term, command: &Command) -> Outcome {
+        self.note_applied(index, term);
+        let before = self.state.revision;
+        let result = apply::apply(&mut self.state, command);
+        let revision = self.state.revision;
+        assert!(
+            revision == before || revision.0 == before.0 + 1,
+            "a command makes one revision at most"
+        );
+        assert!(
+            result.is_ok() || revision == before,
+            "a refused command changes nothing"
+        );
+        Outcome { revision, result }
+    }
+
+    /// Notes a log entry that does not concern the store.
+    ///
+    /// # Panics
+    /// When `index` is not above the last applied one.
+    pub fn note_applied(&mut self, index: LogIndex, term: Term) {
+        let (last, _) = self.state.applied;
+        assert!(
+            index > last,
+            "entry {index} comes after entry {last} has been applied"
+        );
+        self.state.applied = (index, term);
+    }
+
+    /// Takes over a membership from a log entry.
+    ///
+    /// # Panics
+    /// When `index` is not above the last applied one.
+    pub fn set_membership(&mut self, index: LogIndex, term: Term, membership: Bytes) {
+        self.note_applied(index, term);
+        self.state.membership = membership;
+    }
+
+    /// Makes what has been applied so far visible to readers, as a view that later changes do not touch. Costs
+    /// nothing per key; the changes after it copy the nodes they touch once more.
     pub fn publish(&mut self) -> Arc<View> {
-        Arc::new(self.state.clone())
+        compaction::release_some(&mut self.state);
+        let view = Arc::new(self.state.clone());
+        self.views.latest.store(view.clone());
+        view
+    }
+
+    /// Where readers find the published views.
+    pub fn views(&self) -> Views {
+        self.views.clone()
+    }
+
+    /// The revision of the last change, published or not.
+    pub fn revision(&self) -> Revision {
+        self.state.revision
+    }
+
+    /// Drops what up to `revisions_max` of the compacted revisions left behind; true when there is more to do.
+    /// Readers see no difference: it may be called at any time and any number of times.
+    pub fn compact_slice(&mut self, revisions_max: usize) -> bool {
+        compaction::compact_slice(&mut self.state, revisions_max)
     }
 }

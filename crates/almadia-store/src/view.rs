@@ -1,23 +1,66 @@
 //! The store at one revision, read-only.
 
+use crate::index::Index;
+use crate::outcome::{RangeAnswer, Refusal, TxnAnswer};
+use crate::read;
 use crate::record::Record;
-use almadia_command::{LogIndex, Revision, Term};
+use crate::sequence::Sequence;
+use crate::txn;
+use almadia_command::{LogIndex, Range, Revision, Term, Txn};
 use bytes::Bytes;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// The store as it was when it was published. Immutable: a reader that holds one sees one state throughout.
-#[derive(Clone, Debug)]
+/// The store as it was when it was published. Immutable: a reader that holds one sees one state throughout. A view
+/// that is held for long costs the memory of what has been dropped since.
+#[derive(Clone)]
 pub struct View {
     pub(crate) applied: (LogIndex, Term),
     pub(crate) membership: Bytes,
     pub(crate) revision: Revision,
+    /// 0 for none. Not above `revision`.
     pub(crate) compacted: Revision,
-    pub(crate) records: Vec<Record>,
+    pub(crate) index: Index,
+    /// Every record after the compacted revision, and those before it that compaction has not come to yet or that
+    /// wait for a checkpoint.
+    pub(crate) revlog: Sequence,
+    /// Positions of the revision log below this one have been settled by compaction.
+    pub(crate) settled: u64,
+    pub(crate) sizes: Sizes,
+    /// Shared by the store and all its views. See [`View::note_checkpointed`].
     pub(crate) checkpointed: Arc<AtomicI64>,
 }
 
+/// How much the store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Keys that exist now.
+    pub keys: u64,
+    /// Versions and tombstones of all keys that compaction has not dropped.
+    pub revisions: u64,
+    /// Encoded bytes of the keys that exist now.
+    pub live_bytes: u64,
+    /// Encoded bytes of all versions and tombstones.
+    pub bytes: u64,
+}
+
 impl View {
+    /// A view of nothing, at revision 1.
+    pub(crate) fn empty() -> Self {
+        Self {
+            applied: (LogIndex(0), Term(0)),
+            membership: Bytes::new(),
+            revision: Revision(1),
+            compacted: Revision(0),
+            index: Index::default(),
+            revlog: Sequence::default(),
+            settled: 0,
+            sizes: Sizes::default(),
+            checkpointed: Arc::new(AtomicI64::new(i64::MAX)),
+        }
+    }
+
     /// The revision of the last change; 1 for an empty store.
     pub fn revision(&self) -> Revision {
         self.revision
@@ -38,15 +81,46 @@ impl View {
         &self.membership
     }
 
+    /// How much is held, kept up to date at each change.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            keys: self.index.total().live,
+            ..self.sizes
+        }
+    }
+
+    /// Reads the keys of a range. A revision of 0 or below reads the present.
+    ///
+    /// # Errors
+    /// [`Refusal`] for an empty key, an unknown sort target, and a revision that is compacted or in the future.
+    pub fn range(&self, range: &Range) -> Result<RangeAnswer, Refusal> {
+        read::check(range)?;
+        let at = read::standing_alone(self, range.revision)?;
+        Ok(read::range(self, range, at))
+    }
+
+    /// Carries out a transaction that writes nothing.
+    ///
+    /// # Errors
+    /// As [`View::range`], for the branch that is taken; [`Refusal::NotReadOnly`] when that branch writes.
+    pub fn read_txn(&self, txn: &Txn) -> Result<TxnAnswer, Refusal> {
+        txn::read(self, txn)
+    }
+
+    /// The newest version of `key`, if the key exists.
+    pub fn get(&self, key: &[u8]) -> Option<&Record> {
+        self.index.get(key)?.at(None)
+    }
+
     /// Every record after `revision`, in the order of the changes, superseded ones and tombstones included.
     ///
     /// Complete for a `revision` at or above the compacted revision, and at or above the last
     /// [`View::note_checkpointed`] if that is lower: compaction keeps what no checkpoint holds.
     pub fn records_after(&self, revision: Revision) -> impl Iterator<Item = &Record> {
         let start = self
-            .records
+            .revlog
             .partition_point(|record| record.mod_revision() <= revision);
-        self.records[start..].iter()
+        self.revlog.iter_from(start)
     }
 
     /// Tells the store that everything up to `revision` is in a checkpoint, so that compaction need not keep it
@@ -61,12 +135,37 @@ impl View {
     /// For a rewriter of files: a tombstone at or below the compacted revision is not live, yet it must stay on
     /// disk as long as an older file may hold an older version of its key, or a restart brings that back.
     pub fn is_live(&self, record: &Record) -> bool {
-        let mut later = self
-            .records
-            .iter()
-            .filter(|other| other.position() > record.position());
-        let hidden = later.any(|other| other.key() == record.key() && other.mod_revision() <= self.compacted);
-        let gone = record.is_tombstone() && record.mod_revision() <= self.compacted;
-        !hidden && !gone && self.records.contains(record)
+        if record.is_tombstone() && record.mod_revision() <= self.compacted {
+            return false;
+        }
+        let Some(entry) = self.index.get(record.key()) else {
+            return false;
+        };
+        if entry.newest.position() == record.position() {
+            return true;
+        }
+        let Some(older) = entry.older.filter(|older| older.contains(record)) else {
+            return false;
+        };
+        let next = older.after(record).unwrap_or(entry.newest);
+        next.mod_revision() > self.compacted
+    }
+
+    /// Whether compaction has yet to drop versions at or below the compacted revision.
+    pub fn compaction_pending(&self) -> bool {
+        self.revlog
+            .get(self.settled)
+            .is_some_and(|record| record.mod_revision() <= self.compacted)
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("applied", &self.applied)
+            .field("revision", &self.revision)
+            .field("compacted", &self.compacted)
+            .field("sizes", &self.sizes())
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,160 @@
+//! Walking entries in key order, or against it, finding each only when it is asked for.
+
+use super::EntryRef;
+use super::node::{Inner, Leaf, Node};
+
+/// A place in the tree: the way down, and a slot in a leaf.
+#[derive(Clone)]
+struct Place<'a> {
+    /// Each inner node on the way with the child that was taken, from the root on.
+    way: Vec<(&'a Inner, usize)>,
+    leaf: &'a Leaf,
+    slot: usize,
+}
+
+impl<'a> Place<'a> {
+    /// The first entry at or after `key`; perhaps one past the last slot of a leaf.
+    fn seek(root: &'a Node, key: &[u8]) -> Self {
+        let mut way = Vec::new();
+        let mut node = root;
+        loop {
+            match node {
+                Node::Leaf(leaf) => {
+                    let slot = leaf.find(key).unwrap_or_else(|slot| slot);
+                    return Self { way, leaf, slot };
+                }
+                Node::Inner(inner) => {
+                    let child = inner.child_of(key);
+                    way.push((inner, child));
+                    node = inner.child(child);
+                }
+            }
+        }
+    }
+
+    /// The entry at `position`, which exists.
+    fn select(root: &'a Node, mut position: u64) -> Self {
+        let mut way = Vec::new();
+        let mut node = root;
+        loop {
+            match node {
+                Node::Leaf(leaf) => {
+                    return Self {
+                        way,
+                        leaf,
+                        slot: position as usize,
+                    };
+                }
+                Node::Inner(inner) => {
+                    let (child, within) = inner.child_at(position);
+                    way.push((inner, child));
+                    position = within;
+                    node = inner.child(child);
+                }
+            }
+        }
+    }
+
+    fn entry(&self) -> EntryRef<'a> {
+        self.leaf.entry(self.slot)
+    }
+
+    /// Goes to the first slot of the next leaf, if there is one.
+    fn next_leaf(&mut self) {
+        while let Some((inner, child)) = self.way.pop() {
+            if child + 1 < inner.len() {
+                self.way.push((inner, child + 1));
+                self.descend(inner.child(child + 1), |_| 0);
+                self.slot = 0;
+                return;
+            }
+        }
+    }
+
+    /// Goes to the last slot of the leaf before, if there is one.
+    fn previous_leaf(&mut self) {
+        while let Some((inner, child)) = self.way.pop() {
+            if child > 0 {
+                self.way.push((inner, child - 1));
+                self.descend(inner.child(child - 1), |inner| inner.len() - 1);
+                self.slot = self.leaf.newest.len() - 1;
+                return;
+            }
+        }
+    }
+
+    fn descend(&mut self, mut node: &'a Node, which: impl Fn(&Inner) -> usize) {
+        loop {
+            match node {
+                Node::Leaf(leaf) => {
+                    self.leaf = leaf;
+                    return;
+                }
+                Node::Inner(inner) => {
+                    let child = which(inner);
+                    self.way.push((inner, child));
+                    node = inner.child(child);
+                }
+            }
+        }
+    }
+}
+
+/// Entries in key order.
+pub(crate) struct Forward<'a> {
+    place: Place<'a>,
+    left: u64,
+}
+
+impl<'a> Forward<'a> {
+    pub(super) fn new(root: &'a Node, start: &[u8], entries: u64) -> Self {
+        Self {
+            place: Place::seek(root, start),
+            left: entries,
+        }
+    }
+}
+
+impl<'a> Iterator for Forward<'a> {
+    type Item = EntryRef<'a>;
+
+    fn next(&mut self) -> Option<EntryRef<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        if self.place.slot == self.place.leaf.newest.len() {
+            self.place.next_leaf();
+        }
+        let entry = self.place.entry();
+        self.place.slot += 1;
+        Some(entry)
+    }
+}
+
+/// Entries against key order.
+pub(crate) struct Backward<'a> {
+    /// `None` when there is nothing to walk. Stands at the entry to give next.
+    place: Option<Place<'a>>,
+    left: u64,
+}
+
+impl<'a> Backward<'a> {
+    /// The `entries` entries that end before the one at position `past`.
+    pub(super) fn new(root: &'a Node, past: u64, entries: u64) -> Self {
+        let place = (entries > 0).then(|| Place::select(root, past - 1));
+        Self { place, left: entries }
+    }
+}
+
+impl<'a> Iterator for Backward<'a> {
+    type Item = EntryRef<'a>;
+
+    fn next(&mut self) -> Option<EntryRef<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        let place = self.place.as_mut()?;
+        let entry = place.entry();
+        match place.slot.checked_sub(1) {
+            Some(slot) => place.slot = slot,
+            None => place.previous_leaf(),
+        }
+        Some(entry)
+    }
+}

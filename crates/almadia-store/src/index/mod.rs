@@ -1,0 +1,170 @@
+//! The index: every key with its versions, as a persistent (copy-on-write) B+tree that counts.
+//!
+//! Cloning costs O(1), which is what makes a view. A change copies the nodes on its path, but only those that a
+//! clone still holds: within one batch each node is copied once. Inner nodes know how many entries, and how many
+//! live keys, each child holds, so that the number of keys in a range costs two walks down. Keys are not stored
+//! a second time: a leaf reads them from its records.
+//!
+//! It never decides which version a reader may see, beyond [`EntryRef::at`].
+
+mod build;
+mod cursor;
+mod node;
+mod remove;
+mod separators;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod upsert;
+
+use crate::bounds::{Bounds, End};
+use crate::history::History;
+use crate::record::Record;
+use almadia_command::Revision;
+use node::{Leaf, Node};
+use std::ops::{Add, AddAssign, Sub};
+use triomphe::Arc;
+
+pub(crate) use cursor::{Backward, Forward};
+
+/// How many there are in some part of the index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Keys with at least one version, deleted ones included.
+    pub(crate) entries: u64,
+    /// Keys whose newest version is not a tombstone.
+    pub(crate) live: u64,
+}
+
+impl Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            entries: self.entries + other.entries,
+            live: self.live + other.live,
+        }
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sub for Counts {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            entries: self.entries - other.entries,
+            live: self.live - other.live,
+        }
+    }
+}
+
+/// One key's versions.
+#[derive(Clone, Copy)]
+pub(crate) struct EntryRef<'a> {
+    pub(crate) newest: &'a Record,
+    pub(crate) older: Option<&'a History>,
+}
+
+impl<'a> EntryRef<'a> {
+    /// The version that a read sees: at a revision, or (`None`) the newest. `None` when the key is not there.
+    pub(crate) fn at(self, revision: Option<Revision>) -> Option<&'a Record> {
+        let seen = match revision {
+            Some(revision) if self.newest.mod_revision() > revision => self.older?.at(revision)?,
+            _ => self.newest,
+        };
+        (!seen.is_tombstone()).then_some(seen)
+    }
+}
+
+/// The tree. See the module.
+#[derive(Clone)]
+pub(crate) struct Index {
+    root: Node,
+    total: Counts,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            root: Node::Leaf(Arc::new(Leaf::empty())),
+            total: Counts::default(),
+        }
+    }
+}
+
+impl Index {
+    /// How much the whole index holds.
+    pub(crate) fn total(&self) -> Counts {
+        self.total
+    }
+
+    /// The versions of `key`.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Leaf(leaf) => return leaf.find(key).ok().map(|slot| leaf.entry(slot)),
+                Node::Inner(inner) => node = inner.child(inner.child_of(key)),
+            }
+        }
+    }
+
+    /// How much lies before `key`.
+    pub(crate) fn rank(&self, key: &[u8]) -> Counts {
+        let mut before = Counts::default();
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Leaf(leaf) => {
+                    let slot = leaf.find(key).unwrap_or_else(|slot| slot);
+                    return before + leaf.counts_before(slot);
+                }
+                Node::Inner(inner) => {
+                    let child = inner.child_of(key);
+                    before += inner.counts_before(child);
+                    node = inner.child(child);
+                }
+            }
+        }
+    }
+
+    /// How much lies within `bounds`.
+    pub(crate) fn count(&self, bounds: Bounds<'_>) -> Counts {
+        let end = match bounds.end {
+            End::Only => {
+                let newest = self.get(bounds.start).map(|entry| entry.newest);
+                let live = newest.is_some_and(|record| !record.is_tombstone());
+                return Counts {
+                    entries: u64::from(newest.is_some()),
+                    live: u64::from(live),
+                };
+            }
+            End::Before(end) if end <= bounds.start => return Counts::default(),
+            End::Before(end) => self.rank(end),
+            End::Open => self.total,
+        };
+        end - self.rank(bounds.start)
+    }
+
+    /// The entries within `bounds`, found one by one, in key order.
+    pub(crate) fn forward(&self, bounds: Bounds<'_>) -> Forward<'_> {
+        Forward::new(&self.root, bounds.start, self.count(bounds).entries)
+    }
+
+    /// The entries within `bounds`, found one by one, from the last to the first.
+    pub(crate) fn backward(&self, bounds: Bounds<'_>) -> Backward<'_> {
+        let entries = self.count(bounds).entries;
+        let past = match bounds.end {
+            End::Only => self.rank(bounds.start).entries + entries,
+            End::Before(end) => self.rank(end).entries,
+            End::Open => self.total.entries,
+        };
+        Backward::new(&self.root, past, entries)
+    }
+}
