@@ -1,0 +1,200 @@
+//! `almadia status`: how each member sees itself.
+
+use std::time::Duration;
+
+use almadia_etcd::proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use almadia_etcd::proto::etcdserverpb::{Member, StatusRequest, StatusResponse};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::cluster::{Cluster, connect};
+use super::error::{CommandError, EXIT_FAILED};
+use super::global::Address;
+use super::members;
+use super::output::{Report, size, table};
+
+/// Whom to ask.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Exit code 1 when a member does not answer, 3 when none does.
+
+Examples:
+  almadia status --cluster                    all members, whichever address you know
+  almadia status --endpoints 10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379
+  almadia status --cluster -o json | jq '.members[] | select(.leader)'")]
+pub struct StatusArguments {
+    /// Ask all members of the cluster, not only the given addresses.
+    #[arg(long)]
+    pub cluster: bool,
+}
+
+/// What one address answered.
+pub struct MemberStatus {
+    /// Whom was asked.
+    pub address: Address,
+    /// The answer, or why there is none.
+    pub answer: Result<StatusResponse, String>,
+}
+
+/// Runs the command.
+pub async fn run(arguments: &StatusArguments, cluster: &Cluster) -> Result<Report, CommandError> {
+    let given = cluster.addresses().to_vec();
+    let listed = members::list(cluster, false).await;
+    let addresses = match (&listed, arguments.cluster) {
+        (Ok(members), true) => members::client_addresses(members),
+        (Err(_), true) => return Err(listed.expect_err("just matched")),
+        (_, false) => given,
+    };
+    let statuses = ask(addresses, cluster.timeout()).await;
+    if statuses.iter().all(|status| status.answer.is_err()) {
+        let endpoints: Vec<&str> = statuses.iter().map(|status| status.address.authority.as_str()).collect();
+        let reason = statuses.iter().find_map(|status| status.answer.as_ref().err()).cloned();
+        return Err(CommandError::Unreachable {
+            endpoints: endpoints.join(", "),
+            reason: reason.unwrap_or_default(),
+        });
+    }
+    Ok(render(&statuses, &listed.unwrap_or_default()))
+}
+
+/// Asks all addresses at once; the answers come in the order of the addresses.
+pub async fn ask(addresses: Vec<Address>, timeout: Duration) -> Vec<MemberStatus> {
+    let mut asked = JoinSet::new();
+    for (at, address) in addresses.into_iter().enumerate() {
+        asked.spawn(async move {
+            let answer = match tokio::time::timeout(timeout, ask_one(&address, timeout)).await {
+                Ok(answer) => answer,
+                Err(_) => Err("no answer in time".to_owned()),
+            };
+            (at, MemberStatus { address, answer })
+        });
+    }
+    let mut statuses = asked.join_all().await;
+    statuses.sort_by_key(|(at, _)| *at);
+    statuses.into_iter().map(|(_, status)| status).collect()
+}
+
+async fn ask_one(address: &Address, timeout: Duration) -> Result<StatusResponse, String> {
+    let channel = connect(address, timeout).await?;
+    let answer = MaintenanceClient::new(channel).status(StatusRequest {}).await;
+    answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
+}
+
+fn render(statuses: &[MemberStatus], members: &[Member]) -> Report {
+    let header = [
+        "ENDPOINT", "NAME", "ID", "VERSION", "ROLE", "TERM", "COMMITTED", "APPLIED", "REVISION", "SIZE", "IN USE",
+        "ERRORS",
+    ];
+    let rows: Vec<Vec<String>> = statuses.iter().map(|status| row(status, members)).collect();
+    let json: Vec<Value> = statuses.iter().map(|status| status_json(status, members)).collect();
+    let mut report = Report::new(table(&header, &rows), json!({ "members": json }));
+    if statuses.iter().any(|status| status.answer.is_err()) {
+        report.exit_code = EXIT_FAILED;
+    }
+    report
+}
+
+fn member_id(answer: &StatusResponse) -> u64 {
+    answer.header.as_ref().map_or(0, |header| header.member_id)
+}
+
+fn name_of(id: u64, members: &[Member]) -> String {
+    members.iter().find(|member| member.id == id).map(|member| member.name.clone()).unwrap_or_default()
+}
+
+fn role(answer: &StatusResponse) -> &'static str {
+    match answer {
+        answer if answer.is_learner => "learner",
+        answer if answer.leader == 0 => "no leader",
+        answer if answer.leader == member_id(answer) => "leader",
+        _ => "follower",
+    }
+}
+
+fn row(status: &MemberStatus, members: &[Member]) -> Vec<String> {
+    let endpoint = status.address.authority.clone();
+    let answer = match &status.answer {
+        Ok(answer) => answer,
+        Err(reason) => {
+            let mut row = vec![endpoint];
+            row.resize(11, String::new());
+            row.push(reason.clone());
+            return row;
+        }
+    };
+    vec![
+        endpoint,
+        name_of(member_id(answer), members),
+        format!("{:x}", member_id(answer)),
+        answer.version.clone(),
+        role(answer).to_owned(),
+        answer.raft_term.to_string(),
+        answer.raft_index.to_string(),
+        answer.raft_applied_index.to_string(),
+        answer.header.as_ref().map_or(0, |header| header.revision).to_string(),
+        size(answer.db_size),
+        size(answer.db_size_in_use),
+        answer.errors.join("; "),
+    ]
+}
+
+fn status_json(status: &MemberStatus, members: &[Member]) -> Value {
+    let endpoint = &status.address.authority;
+    match &status.answer {
+        Err(reason) => json!({ "endpoint": endpoint, "error": reason }),
+        Ok(answer) => json!({
+            "endpoint": endpoint,
+            "name": name_of(member_id(answer), members),
+            "id": format!("{:x}", member_id(answer)),
+            "version": answer.version,
+            "role": role(answer),
+            "leader": role(answer) == "leader",
+            "leader_id": format!("{:x}", answer.leader),
+            "leader_name": name_of(answer.leader, members),
+            "term": answer.raft_term,
+            "committed": answer.raft_index,
+            "applied": answer.raft_applied_index,
+            "revision": answer.header.as_ref().map_or(0, |header| header.revision),
+            "size_bytes": answer.db_size,
+            "in_use_bytes": answer.db_size_in_use,
+            "errors": answer.errors,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use almadia_etcd::proto::etcdserverpb::ResponseHeader;
+
+    #[test]
+    fn output() {
+        let address = |authority: &str| Address { url: String::new(), authority: authority.to_owned() };
+        let answer = StatusResponse {
+            header: Some(ResponseHeader { member_id: 0xa, revision: 9, ..Default::default() }),
+            version: "3.5.30".to_owned(),
+            db_size: 24_576,
+            leader: 0xa,
+            raft_index: 12,
+            raft_term: 3,
+            raft_applied_index: 11,
+            db_size_in_use: 100,
+            ..StatusResponse::default()
+        };
+        let statuses = [
+            MemberStatus { address: address("h:1"), answer: Ok(answer) },
+            MemberStatus { address: address("h:2"), answer: Err("connection refused".to_owned()) },
+        ];
+        let members = [Member { id: 0xa, name: "almadia-0".to_owned(), ..Member::default() }];
+        let report = render(&statuses, &members);
+        let expected = "\
+ENDPOINT  NAME       ID  VERSION  ROLE    TERM  COMMITTED  APPLIED  REVISION  SIZE      IN USE  ERRORS
+h:1       almadia-0  a   3.5.30   leader  3     12         11       9         24.0 KiB  100 B
+h:2                                                                                             connection refused
+";
+        assert_eq!(String::from_utf8(report.text).expect("UTF-8"), expected);
+        assert_eq!(report.exit_code, EXIT_FAILED);
+        assert_eq!(report.json["members"][0]["leader_name"], "almadia-0");
+        assert_eq!(report.json["members"][1]["error"], "connection refused");
+    }
+}
