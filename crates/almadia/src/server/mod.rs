@@ -1,0 +1,45 @@
+//! `almadia server`: reads its settings as etcd does and runs one member with them. It decides nothing about the cluster.
+
+mod config;
+mod duration;
+mod file;
+mod flags;
+mod group;
+mod table;
+#[cfg(test)]
+mod tests;
+mod url;
+mod values;
+
+pub use config::{InitialMember, LogFormat, ServerConfig};
+pub use flags::{Flags, in_our_spelling};
+pub use url::Url;
+use values::Values;
+
+/// Settings that cannot be used: one line that names the setting and what is allowed. The process ends with code 2.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ConfigError {
+    message: String,
+}
+
+impl ConfigError {
+    fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+        }
+    }
+}
+
+/// The settings from flags, this process's environment, or the config file one of them names.
+///
+/// # Errors
+/// The first thing that is wrong with them.
+pub fn load(flags: &Flags) -> Result<ServerConfig, ConfigError> {
+    let text = |text: std::ffi::OsString| text.into_string().ok();
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((text(name)?, text(value)?)))
+        .collect();
+    let values = Values::gather(&flags.given, &environment, |path| std::fs::read_to_string(path))?;
+    ServerConfig::from_values(&values)
+}

@@ -1,0 +1,396 @@
+//! Every setting of `almadia server`: etcd's, under etcd's names, and our own. Flags, environment and config file are all
+//! read by this one table; it holds no values and checks none.
+
+/// One setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// The flag's name without dashes, which is the config file's key too.
+    pub name: &'static str,
+    /// A switch may stand without a value (`--pre-vote`, `--pre-vote=false`); others show this word in the help.
+    pub value: Value,
+    /// What Almadia does with it.
+    pub treatment: Treatment,
+    /// For the help; empty where the setting is accepted for etcd's sake only.
+    pub help: &'static str,
+}
+
+/// How a setting is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// On or off.
+    Switch,
+    /// Takes a text, which the help calls by this word.
+    Text(&'static str),
+}
+
+/// What Almadia does with a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Treatment {
+    /// It works as described.
+    Used,
+    /// Accepted and without effect; the reason ends up in a warning.
+    Ignored(&'static str),
+    /// Refused unless it has the value that asks for nothing: ignoring it would be unsafe or break a promise.
+    Refused(&'static str),
+}
+
+impl Setting {
+    /// The environment variable: etcd's for etcd's settings, `ALMADIA_…` for our own.
+    pub fn environment(&self) -> String {
+        let prefix = if OWN.contains(&self.name) {
+            "ALMADIA"
+        } else {
+            "ETCD"
+        };
+        format!("{prefix}_{}", self.name.to_uppercase().replace('-', "_"))
+    }
+}
+
+/// The setting of a name; etcd 3.5 called some of them `experimental-…`.
+pub fn find(name: &str) -> Option<&'static Setting> {
+    let name = name.strip_prefix("experimental-").unwrap_or(name);
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// Names that etcd does not know.
+const OWN: &[&str] = &["group"];
+
+const NO_TLS: &str = "TLS is not offered yet, and serving without it would not be what was asked for";
+const NO_DISCOVERY: &str = "members are named by --initial-cluster";
+const OTHER_STORE: &str = "the store has no such part";
+const NOT_YET: &str = "not offered yet";
+const ALWAYS: &str = "always so";
+
+const fn used(name: &'static str, word: &'static str, help: &'static str) -> Setting {
+    Setting {
+        name,
+        value: Value::Text(word),
+        treatment: Treatment::Used,
+        help,
+    }
+}
+
+const fn ignored(name: &'static str, reason: &'static str) -> Setting {
+    Setting {
+        name,
+        value: Value::Text("VALUE"),
+        treatment: Treatment::Ignored(reason),
+        help: "",
+    }
+}
+
+const fn ignored_switch(name: &'static str, reason: &'static str) -> Setting {
+    Setting {
+        name,
+        value: Value::Switch,
+        treatment: Treatment::Ignored(reason),
+        help: "",
+    }
+}
+
+const fn refused(name: &'static str, reason: &'static str) -> Setting {
+    Setting {
+        name,
+        value: Value::Text("VALUE"),
+        treatment: Treatment::Refused(reason),
+        help: "",
+    }
+}
+
+const fn refused_switch(name: &'static str, reason: &'static str) -> Setting {
+    Setting {
+        name,
+        value: Value::Switch,
+        treatment: Treatment::Refused(reason),
+        help: "",
+    }
+}
+
+/// All settings, the used ones first, then etcd's others in the order of etcd's own help.
+pub const SETTINGS: &[Setting] = &[
+    used(
+        "config-file",
+        "FILE",
+        "Read all settings from this YAML file; flags and environment are then ignored",
+    ),
+    used(
+        "name",
+        "NAME",
+        "This member's name, as it stands in --initial-cluster [default: default]",
+    ),
+    used(
+        "data-dir",
+        "DIR",
+        "Where this member keeps its data [default: NAME.almadia]",
+    ),
+    used(
+        "listen-client-urls",
+        "URLS",
+        "Where to listen for clients [default: http://localhost:2379]",
+    ),
+    used(
+        "advertise-client-urls",
+        "URLS",
+        "Where clients reach this member [default: the URLs it listens on]",
+    ),
+    used(
+        "listen-peer-urls",
+        "URLS",
+        "Where to listen for the other members [default: http://localhost:2380]",
+    ),
+    used(
+        "initial-advertise-peer-urls",
+        "URLS",
+        "Where other members reach this one [default: what --initial-cluster says of it]",
+    ),
+    used(
+        "initial-cluster",
+        "NAME=URL,..",
+        "All members of the cluster with their peer URLs [default: this one alone]",
+    ),
+    used(
+        "initial-cluster-state",
+        "STATE",
+        "`new` or `existing`: an existing cluster is joined, never founded [default: new]",
+    ),
+    used(
+        "initial-cluster-token",
+        "TOKEN",
+        "Keeps deployments apart: members of another one are refused [default: etcd-cluster]",
+    ),
+    used(
+        "group",
+        "UUID",
+        "Keeps deployments apart, instead of the token [default: derived from the token]",
+    ),
+    used(
+        "heartbeat-interval",
+        "MS",
+        "Milliseconds between two signs of life of a leader; sent twice as often [default: 100]",
+    ),
+    used(
+        "election-timeout",
+        "MS",
+        "Milliseconds T of silence; elections begin after 0.3 T to 0.6 T [default: 1000]",
+    ),
+    used("max-request-bytes", "BYTES", "Largest request [default: 1572864]"),
+    used(
+        "max-txn-ops",
+        "COUNT",
+        "Most operations of one transaction [default: 128]",
+    ),
+    used(
+        "max-concurrent-streams",
+        "COUNT",
+        "Most requests in flight on one connection [default: 4294967295]",
+    ),
+    used(
+        "grpc-keepalive-interval",
+        "DURATION",
+        "Silence after which a client is asked for a sign of life; 0 never [default: 2h]",
+    ),
+    used(
+        "grpc-keepalive-timeout",
+        "DURATION",
+        "How long a client may take to give it [default: 20s]",
+    ),
+    used("log-level", "LEVEL", "debug, info, warn or error [default: info]"),
+    used(
+        "log-format",
+        "FORMAT",
+        "console or json, to standard error [default: console]",
+    ),
+    // Member.
+    ignored("wal-dir", "the log lies in --data-dir"),
+    ignored("snapshot-count", "the log is purged after each checkpoint"),
+    ignored_switch("initial-election-tick-advance", "elections do not wait for ticks"),
+    ignored("listen-client-http-urls", NOT_YET),
+    ignored("max-snapshots", OTHER_STORE),
+    ignored("max-wals", "log files are reused"),
+    ignored_switch("memory-mlock", OTHER_STORE),
+    ignored(
+        "quota-backend-bytes",
+        "the disk is the quota: writes are refused while it is full",
+    ),
+    ignored("backend-bbolt-freelist-type", OTHER_STORE),
+    ignored("backend-batch-interval", OTHER_STORE),
+    ignored("backend-batch-limit", OTHER_STORE),
+    ignored("grpc-keepalive-min-time", "clients may ask as often as they like"),
+    ignored_switch("socket-reuse-port", NOT_YET),
+    ignored_switch("socket-reuse-address", ALWAYS),
+    ignored_switch("enable-grpc-gateway", NOT_YET),
+    ignored("raft-read-timeout", "heartbeats tell whether a peer is alive"),
+    ignored("raft-write-timeout", "heartbeats tell whether a peer is alive"),
+    ignored("feature-gates", OTHER_STORE),
+    // Clustering.
+    refused("discovery", NO_DISCOVERY),
+    refused("discovery-token", NO_DISCOVERY),
+    refused("discovery-endpoints", NO_DISCOVERY),
+    refused("discovery-srv", NO_DISCOVERY),
+    ignored("discovery-srv-name", NO_DISCOVERY),
+    ignored("discovery-fallback", NO_DISCOVERY),
+    ignored("discovery-proxy", NO_DISCOVERY),
+    ignored("discovery-dial-timeout", NO_DISCOVERY),
+    ignored("discovery-request-timeout", NO_DISCOVERY),
+    ignored("discovery-keepalive-time", NO_DISCOVERY),
+    ignored("discovery-keepalive-timeout", NO_DISCOVERY),
+    ignored_switch("discovery-insecure-transport", NO_DISCOVERY),
+    ignored_switch("discovery-insecure-skip-tls-verify", NO_DISCOVERY),
+    ignored("discovery-cert", NO_DISCOVERY),
+    ignored("discovery-key", NO_DISCOVERY),
+    ignored("discovery-cacert", NO_DISCOVERY),
+    ignored("discovery-user", NO_DISCOVERY),
+    ignored("discovery-password", NO_DISCOVERY),
+    ignored_switch("strict-reconfig-check", ALWAYS),
+    ignored_switch("pre-vote", ALWAYS),
+    ignored(
+        "auto-compaction-retention",
+        "not offered yet: history is kept until a client compacts it",
+    ),
+    ignored(
+        "auto-compaction-mode",
+        "not offered yet: history is kept until a client compacts it",
+    ),
+    ignored_switch("enable-v2", "there is no v2 API"),
+    ignored("v2-deprecation", "there is no v2 API"),
+    ignored("enable-v2v3", "there is no v2 API"),
+    // Security.
+    refused("cert-file", NO_TLS),
+    refused("key-file", NO_TLS),
+    refused_switch("client-cert-auth", NO_TLS),
+    refused("client-cert-file", NO_TLS),
+    refused("client-key-file", NO_TLS),
+    refused("client-crl-file", NO_TLS),
+    refused("client-cert-allowed-hostname", NO_TLS),
+    refused("trusted-ca-file", NO_TLS),
+    refused_switch("auto-tls", NO_TLS),
+    refused("peer-cert-file", NO_TLS),
+    refused("peer-key-file", NO_TLS),
+    refused_switch("peer-client-cert-auth", NO_TLS),
+    refused("peer-client-cert-file", NO_TLS),
+    refused("peer-client-key-file", NO_TLS),
+    refused("peer-trusted-ca-file", NO_TLS),
+    refused("peer-crl-file", NO_TLS),
+    refused("peer-cert-allowed-cn", NO_TLS),
+    refused("peer-cert-allowed-hostname", NO_TLS),
+    refused_switch("peer-auto-tls", NO_TLS),
+    ignored_switch("peer-skip-client-san-verification", NO_TLS),
+    ignored("self-signed-cert-validity", NO_TLS),
+    ignored("cipher-suites", NO_TLS),
+    ignored("tls-min-version", NO_TLS),
+    ignored("tls-max-version", NO_TLS),
+    ignored("cors", "there is no HTTP API for browsers yet"),
+    ignored("host-whitelist", "there is no HTTP API for browsers yet"),
+    // Auth.
+    ignored("auth-token", "users and roles are not offered yet"),
+    ignored("bcrypt-cost", "users and roles are not offered yet"),
+    ignored("auth-token-ttl", "users and roles are not offered yet"),
+    // Monitoring.
+    ignored_switch("enable-pprof", OTHER_STORE),
+    ignored("metrics", NOT_YET),
+    ignored("listen-metrics-urls", NOT_YET),
+    ignored("logger", "see --log-format"),
+    ignored("log-outputs", "the log goes to standard error"),
+    ignored_switch("enable-log-rotation", "the log goes to standard error"),
+    ignored("log-rotation-config-json", "the log goes to standard error"),
+    ignored("log-package-levels", "see --log-level"),
+    ignored("warning-apply-duration", NOT_YET),
+    ignored("warning-unary-request-duration", NOT_YET),
+    ignored_switch("enable-distributed-tracing", NOT_YET),
+    ignored("distributed-tracing-address", NOT_YET),
+    ignored("distributed-tracing-service-name", NOT_YET),
+    ignored("distributed-tracing-instance-id", NOT_YET),
+    ignored("distributed-tracing-sampling-rate", NOT_YET),
+    // v2 proxy.
+    ignored("proxy", "there is no v2 API"),
+    ignored("proxy-failure-wait", "there is no v2 API"),
+    ignored("proxy-refresh-interval", "there is no v2 API"),
+    ignored("proxy-dial-timeout", "there is no v2 API"),
+    ignored("proxy-write-timeout", "there is no v2 API"),
+    ignored("proxy-read-timeout", "there is no v2 API"),
+    // Features.
+    ignored_switch(
+        "initial-corrupt-check",
+        "every block is checked whenever it is read",
+    ),
+    ignored("corrupt-check-time", "every block is checked whenever it is read"),
+    ignored_switch(
+        "compact-hash-check-enabled",
+        "every block is checked whenever it is read",
+    ),
+    ignored(
+        "compact-hash-check-time",
+        "every block is checked whenever it is read",
+    ),
+    ignored(
+        "compaction-batch-limit",
+        "compaction is cut into slices by itself",
+    ),
+    ignored(
+        "compaction-sleep-interval",
+        "compaction is cut into slices by itself",
+    ),
+    ignored("watch-progress-notify-interval", "watches are not offered yet"),
+    ignored(
+        "bootstrap-defrag-threshold-megabytes",
+        "there is nothing to defragment",
+    ),
+    ignored("max-learners", "learners are not offered yet"),
+    ignored("downgrade-check-time", NOT_YET),
+    ignored(
+        "snapshot-catchup-entries",
+        "the log is purged after each checkpoint",
+    ),
+    ignored_switch("enable-lease-checkpoint", "leases are not offered yet"),
+    ignored_switch("enable-lease-checkpoint-persist", "leases are not offered yet"),
+    ignored_switch("txn-mode-write-with-shared-buffer", OTHER_STORE),
+    ignored_switch("stop-grpc-service-on-defrag", "there is nothing to defragment"),
+    // Unsafe.
+    refused_switch(
+        "force-new-cluster",
+        "not offered yet, and starting without it would not be what was asked for",
+    ),
+    ignored_switch("unsafe-no-fsync", "every acknowledged write is synced"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_stands_once() {
+        for (position, setting) in SETTINGS.iter().enumerate() {
+            let earlier = SETTINGS[..position]
+                .iter()
+                .any(|earlier| earlier.name == setting.name);
+            assert!(!earlier, "{} stands twice", setting.name);
+        }
+    }
+
+    #[test]
+    fn used_settings_say_what_they_do() {
+        for setting in SETTINGS {
+            assert_eq!(
+                setting.treatment == Treatment::Used,
+                !setting.help.is_empty(),
+                "{}",
+                setting.name
+            );
+        }
+    }
+
+    #[test]
+    fn names_and_environment_are_etcd_s() {
+        let environment = |name| find(name).map(Setting::environment);
+        assert_eq!(
+            environment("initial-cluster").as_deref(),
+            Some("ETCD_INITIAL_CLUSTER")
+        );
+        assert_eq!(environment("group").as_deref(), Some("ALMADIA_GROUP"));
+        assert_eq!(
+            find("experimental-corrupt-check-time"),
+            find("corrupt-check-time")
+        );
+        assert_eq!(find("no-such-thing"), None);
+    }
+}

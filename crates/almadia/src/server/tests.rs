@@ -1,0 +1,343 @@
+//! Settings as operators and installers write them: every case says what becomes of it, in words of etcd's flags.
+
+use super::values::Values;
+use super::{ConfigError, Flags, LogFormat, ServerConfig, in_our_spelling};
+use clap::{Args, FromArgMatches};
+use std::time::Duration;
+
+/// What a command line means, with this environment and this config file.
+fn load_all(line: &str, environment: &[(&str, &str)], document: &str) -> Result<ServerConfig, ConfigError> {
+    let arguments = ["server"]
+        .into_iter()
+        .chain(line.split_whitespace())
+        .map(Into::into);
+    let matches = Flags::augment_args(clap::Command::new("server"))
+        .try_get_matches_from(in_our_spelling(arguments))
+        .expect("flags that etcd knows");
+    let flags = Flags::from_arg_matches(&matches).expect("made from the same table");
+    let environment: Vec<(String, String)> = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let read = |path: &str| match path {
+        "missing.yaml" => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+        _ => Ok(document.to_owned()),
+    };
+    ServerConfig::from_values(&Values::gather(&flags.given, &environment, read)?)
+}
+
+#[track_caller]
+fn load(line: &str) -> ServerConfig {
+    load_all(line, &[], "").unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+/// The complaint about a command line, which must name `flag`.
+#[track_caller]
+fn complaint(line: &str, flag: &str) -> String {
+    let error = load_all(line, &[], "").expect_err(line).to_string();
+    assert!(error.contains(flag) && !error.contains('\n'), "{line}: {error}");
+    error
+}
+
+fn strings<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(T::to_string).collect()
+}
+
+#[test]
+fn without_flags_it_is_a_cluster_of_one() {
+    let config = load("");
+    assert_eq!(config.name, "default");
+    assert_eq!(config.data_dir.to_str(), Some("default.almadia"));
+    assert_eq!(strings(&config.listen_client), ["http://localhost:2379"]);
+    assert_eq!(strings(&config.advertise_client), ["http://localhost:2379"]);
+    assert_eq!(strings(&config.listen_peer), ["http://localhost:2380"]);
+    assert_eq!(config.initial_cluster.len(), 1);
+    assert_eq!(
+        strings(&config.initial_cluster[0].urls),
+        ["http://localhost:2380"]
+    );
+    assert!(config.may_found);
+    assert_eq!((config.heartbeat_ms, config.election_ms), (100, 1000));
+    assert_eq!(
+        (config.request_bytes_max, config.txn_operations_max),
+        (1_572_864, 128)
+    );
+    assert_eq!(config.keepalive_interval, Duration::from_secs(7200));
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn etcd_s_own_three_member_example_starts() {
+    let config = load(
+        "--name infra1 --data-dir /tmp/x --initial-advertise-peer-urls http://10.0.1.11:2380 \
+         --listen-peer-urls http://10.0.1.11:2380 --listen-client-urls http://10.0.1.11:2379,http://127.0.0.1:2379 \
+         --advertise-client-urls http://10.0.1.11:2379 --initial-cluster-token etcd-cluster-1 \
+         --initial-cluster infra0=http://10.0.1.10:2380,infra1=http://10.0.1.11:2380,infra2=http://10.0.1.12:2380 \
+         --initial-cluster-state new",
+    );
+    let names: Vec<&str> = config
+        .initial_cluster
+        .iter()
+        .map(|member| member.name.as_str())
+        .collect();
+    assert_eq!(names, ["infra0", "infra1", "infra2"]);
+    assert_eq!(config.listen_client.len(), 2);
+    assert_ne!(config.group, load("").group, "another token, another group");
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+/// The static pod that kubeadm writes, its TLS flags apart.
+const KUBEADM: &str = "--data-dir=/var/lib/etcd --experimental-initial-corrupt-check=true \
+    --experimental-watch-progress-notify-interval=5s --feature-gates=InitialCorruptCheck=true \
+    --initial-advertise-peer-urls=http://192.168.0.10:2380 --initial-cluster=master-0=http://192.168.0.10:2380 \
+    --listen-client-urls=http://127.0.0.1:2379,http://192.168.0.10:2379 --listen-metrics-urls=http://127.0.0.1:2381 \
+    --advertise-client-urls=http://192.168.0.10:2379 --listen-peer-urls=http://192.168.0.10:2380 --name=master-0 \
+    --snapshot-count=10000";
+
+#[test]
+fn kubeadm_s_command_line_starts_once_its_tls_flags_are_gone() {
+    let config = load(KUBEADM);
+    assert_eq!(config.name, "master-0");
+    assert_eq!(
+        config.warnings.len(),
+        1,
+        "one line for all that has no effect: {:?}",
+        config.warnings
+    );
+    for name in [
+        "--initial-corrupt-check",
+        "--watch-progress-notify-interval",
+        "--snapshot-count",
+        "--listen-metrics-urls",
+    ] {
+        assert!(
+            config.warnings[0].contains(name),
+            "{name} in {:?}",
+            config.warnings
+        );
+    }
+}
+
+#[test]
+fn tls_is_refused_and_not_left_out() {
+    let tls = "--cert-file=/etc/kubernetes/pki/etcd/server.crt --client-cert-auth=true --key-file=/k --peer-cert-file=/p \
+        --peer-client-cert-auth=true --peer-key-file=/p --peer-trusted-ca-file=/p --trusted-ca-file=/t";
+    let error = complaint(
+        &format!("{KUBEADM} {tls}"),
+        "--cert-file=/etc/kubernetes/pki/etcd/server.crt",
+    );
+    assert!(error.contains("TLS is not offered yet"), "{error}");
+    complaint(
+        "--listen-client-urls https://127.0.0.1:2379",
+        "--listen-client-urls",
+    );
+    complaint("--client-cert-auth", "--client-cert-auth=true");
+    assert_eq!(
+        load("--client-cert-auth=false --peer-auto-tls=0").warnings,
+        Vec::<String>::new(),
+        "off asks for nothing"
+    );
+}
+
+/// The config file that k3s writes for its embedded etcd, TLS apart.
+const K3S: &str = "
+name: server-0-1a2b3c4d
+data-dir: /var/lib/rancher/k3s/server/db/etcd
+listen-client-urls: http://127.0.0.1:2379,http://10.0.0.1:2379
+advertise-client-urls: http://10.0.0.1:2379
+listen-peer-urls: http://127.0.0.1:2380,http://10.0.0.1:2380
+listen-metrics-urls: http://127.0.0.1:2381
+initial-advertise-peer-urls: http://10.0.0.1:2380
+initial-cluster: server-0-1a2b3c4d=http://10.0.0.1:2380
+initial-cluster-state: new
+heartbeat-interval: 500
+election-timeout: 5000
+snapshot-count: 10000
+log-outputs:
+- stderr
+logger: zap
+experimental-initial-corrupt-check: true
+experimental-watch-progress-notify-interval: 5000000000
+grpc-keepalive-timeout: 10000000000
+";
+
+#[test]
+fn k3s_s_config_file_starts_once_its_tls_sections_are_gone() {
+    let config = load_all("--config-file etcd.yaml", &[], K3S).expect("k3s's file");
+    assert_eq!(config.name, "server-0-1a2b3c4d");
+    assert_eq!((config.heartbeat_ms, config.election_ms), (500, 5000));
+    assert_eq!(
+        config.keepalive_timeout,
+        Duration::from_secs(10),
+        "durations in the file are nanoseconds"
+    );
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    let secured = format!("{K3S}client-transport-security:\n  cert-file: /c\n  client-cert-auth: true\n");
+    let error = load_all("--config-file etcd.yaml", &[], &secured)
+        .expect_err("TLS")
+        .to_string();
+    assert!(
+        error.starts_with("etcd.yaml: cert-file: /c: TLS is not offered yet"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_config_file_replaces_flags_and_environment() {
+    let environment = [("ETCD_ELECTION_TIMEOUT", "3000")];
+    let config = load_all(
+        "--name flag --config-file a.yaml",
+        &environment,
+        "name: file\nsurprise: 1\n",
+    )
+    .expect("a file");
+    assert_eq!((config.name.as_str(), config.election_ms), ("file", 1000));
+    assert_eq!(
+        config.warnings,
+        [
+            "a.yaml: unknown setting surprise is ignored",
+            "with --config-file, flags and environment are ignored: election-timeout, name",
+        ]
+    );
+    let named_by_environment =
+        load_all("", &[("ETCD_CONFIG_FILE", "a.yaml")], "name: file\n").expect("a file");
+    assert_eq!(named_by_environment.name, "file");
+    complaint("--config-file missing.yaml", "--config-file missing.yaml");
+    let error = load_all("--config-file a.yaml", &[], "heartbeat-interval: fast\n")
+        .expect_err("no number")
+        .to_string();
+    assert_eq!(
+        error,
+        "a.yaml: heartbeat-interval: fast: allowed is a number from 1 to 10000"
+    );
+}
+
+#[test]
+fn the_environment_stands_in_for_flags_and_flags_win() {
+    let environment = [
+        ("ETCD_NAME", "m1"),
+        ("ETCD_ELECTION_TIMEOUT", "2000"),
+        ("ETCD_DATA_DIR", ""),
+        ("ETCD_EXPERIMENTAL_CORRUPT_CHECK_TIME", "1m"),
+        ("ETCD_SURPRISE", "1"),
+        ("ALMADIA_GROUP", "0f8fad5b-d9cb-469f-a165-70867728950e"),
+        ("ALMADIA_OTHER", "1"),
+    ];
+    let config = load_all("--election-timeout 4000", &environment, "").expect("good");
+    assert_eq!((config.name.as_str(), config.election_ms), ("m1", 4000));
+    assert_eq!(config.data_dir.to_str(), Some("m1.almadia"));
+    assert_eq!(config.group.to_string(), "0f8fad5b-d9cb-469f-a165-70867728950e");
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    assert_eq!(
+        config.warnings[0],
+        "unknown environment variable ETCD_SURPRISE is ignored"
+    );
+    let error = load_all("", &[("ETCD_LOG_LEVEL", "loud")], "")
+        .expect_err("bad level")
+        .to_string();
+    assert_eq!(
+        error,
+        "ETCD_LOG_LEVEL=loud: allowed are debug, info, warn and error"
+    );
+}
+
+#[test]
+fn one_dash_does_as_well_as_two() {
+    let config = load("-name m0 -pre-vote -data-dir=-odd --election-timeout 2000 -election-timeout 3000");
+    assert_eq!(
+        (config.name.as_str(), config.election_ms),
+        ("m0", 3000),
+        "the last one wins"
+    );
+    assert_eq!(config.data_dir.to_str(), Some("-odd"));
+    let arguments =
+        ["almadia", "-o", "server", "-name", "-name", "-h", "-wal-dir=x"].map(std::ffi::OsString::from);
+    let expected =
+        ["almadia", "-o", "server", "--name", "-name", "-h", "--wal-dir=x"].map(std::ffi::OsString::from);
+    assert_eq!(
+        in_our_spelling(arguments),
+        expected,
+        "values and foreign flags stay"
+    );
+}
+
+#[test]
+fn every_bad_value_is_one_line_that_names_its_flag() {
+    for (line, flag) in [
+        ("--name a=b", "--name=a=b"),
+        ("--group 1234", "--group=1234"),
+        ("--initial-cluster-state later", "--initial-cluster-state=later"),
+        ("--heartbeat-interval 0", "--heartbeat-interval=0"),
+        ("--heartbeat-interval 1s", "--heartbeat-interval=1s"),
+        ("--election-timeout 50001", "--election-timeout=50001"),
+        ("--election-timeout 499", "--election-timeout=499"),
+        ("--max-request-bytes -1", "--max-request-bytes=-1"),
+        ("--max-request-bytes 99999999", "--max-request-bytes=99999999"),
+        ("--max-txn-ops 0", "--max-txn-ops=0"),
+        (
+            "--max-concurrent-streams 4294967296",
+            "--max-concurrent-streams=4294967296",
+        ),
+        ("--grpc-keepalive-timeout 20", "--grpc-keepalive-timeout=20"),
+        ("--log-level loud", "--log-level=loud"),
+        ("--log-format xml", "--log-format=xml"),
+        ("--listen-client-urls localhost:2379", "--listen-client-urls"),
+        ("--listen-peer-urls http://a", "--listen-peer-urls"),
+        (
+            "--listen-client-urls http://0.0.0.0:2379",
+            "--advertise-client-urls",
+        ),
+        (
+            "--listen-peer-urls http://0.0.0.0:2380",
+            "--initial-advertise-peer-urls",
+        ),
+        (
+            "--initial-advertise-peer-urls http://0.0.0.0:2380",
+            "--initial-advertise-peer-urls",
+        ),
+        ("--initial-cluster default", "--initial-cluster"),
+        ("--initial-cluster =http://a:1", "--initial-cluster"),
+        ("--initial-cluster other=http://a:1", "--name=default"),
+        (
+            "--initial-cluster default=http://a:1,b=http://a:1",
+            "http://a:1 stands there twice",
+        ),
+        ("--initial-cluster default=http://0.0.0.0:1", "--initial-cluster"),
+        (
+            "--initial-cluster default=http://a:1 --initial-advertise-peer-urls http://a:2",
+            "must agree",
+        ),
+        ("--discovery http://d", "--discovery=http://d"),
+        ("--force-new-cluster", "--force-new-cluster=true"),
+    ] {
+        complaint(line, flag);
+    }
+    let ten: Vec<String> = (0..10)
+        .map(|ordinal| format!("m{ordinal}=http://h:{ordinal}"))
+        .collect();
+    complaint(
+        &format!("--name m0 --initial-cluster {}", ten.join(",")),
+        "10 members",
+    );
+}
+
+#[test]
+fn addresses_that_were_left_out_follow_from_the_others() {
+    let config = load(
+        "--name m1 --listen-peer-urls http://0.0.0.0:2380 --initial-cluster m0=http://a:2380,m1=http://b:2380,m1=http://c:2380",
+    );
+    assert_eq!(
+        strings(&config.advertise_peer),
+        ["http://b:2380", "http://c:2380"],
+        "from the cluster's list"
+    );
+    let config = load("--listen-peer-urls http://127.0.0.1:7000 --listen-client-urls http://[::1]:7001");
+    assert_eq!(
+        strings(&config.advertise_peer),
+        ["http://127.0.0.1:7000"],
+        "where it listens"
+    );
+    assert_eq!(strings(&config.advertise_client), ["http://[::1]:7001"]);
+    assert!(!load("--initial-cluster-state existing").may_found);
+    assert_eq!(load("--log-format json").log_format, LogFormat::Json);
+}
