@@ -2,5 +2,30 @@
 //!
 //! This is the only crate that knows etcd's services, codes and texts. It keeps no state beyond a request or a
 //! stream and decides nothing about the data: form is checked here, content where the command is applied.
+//!
+//! A request's way: [`serve`] (connections) → [`Edge`] (which method) → `wire` (bytes to message) → [`check`] (form) →
+//! [`translate`] (message to command) → [`Backend`] (the member) → `encode` (outcome to bytes). What is refused is
+//! in [`error`].
 
+pub mod backend;
+pub mod check;
+mod cluster;
+pub mod coalesce;
+mod config;
+mod encode;
+pub mod error;
+mod kv;
+mod maintenance;
+pub mod position;
 pub mod proto;
+mod serve;
+mod service;
+pub mod translate;
+mod wire;
+
+pub use backend::{Applied, Backend, Identity, MemberInfo, Membered, ProposeError, ReadError, Status};
+pub use coalesce::Coalesced;
+pub use config::Config;
+pub use error::Fault;
+pub use serve::serve;
+pub use service::Edge;

@@ -1,0 +1,3 @@
+//! The checks against their slow twins, and each rule by its case.
+
+use super::*;

@@ -1,0 +1,36 @@
+//! The Cluster service, as far as it is served: the list of members.
+
+use crate::backend::{Backend, Membered};
+use crate::proto::etcdserverpb as pb;
+use crate::service::{Replied, Shared};
+use crate::wire::Plain;
+use almadia_command::Revision;
+use tonic::Status;
+
+/// Lists the members by id; linearizable only if asked. Its header has no revision.
+pub(crate) async fn member_list<B: Backend>(
+    shared: &Shared<B>,
+    request: pb::MemberListRequest,
+) -> Result<Replied<Plain<pb::MemberListResponse>>, Status> {
+    if request.linearizable {
+        shared.read_barrier().await?;
+    }
+    let status = shared.backend.status();
+    let mut members: Vec<pb::Member> = status.members.into_iter().map(member).collect();
+    members.sort_by_key(|member| member.id);
+    let response = pb::MemberListResponse {
+        header: Some(shared.header(Revision(0), status.term)),
+        members,
+    };
+    Ok(Plain(response).into())
+}
+
+fn member(member: Membered) -> pb::Member {
+    pb::Member {
+        id: member.id.get(),
+        name: member.info.name,
+        peer_ur_ls: member.info.peer_urls,
+        client_ur_ls: member.info.client_urls,
+        is_learner: member.is_learner,
+    }
+}

@@ -1,0 +1,50 @@
+//! What the edge can be told. Defaults are etcd's; nothing here changes what a request means.
+
+use std::time::Duration;
+
+/// Bytes that the gRPC layer takes on top of the largest request, as etcd does.
+const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
+
+/// Settings of the edge.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Answered as the server's version: Kubernetes reads it to learn what the server can do, so it names the etcd
+    /// release whose behaviour is followed.
+    pub version: String,
+    /// The version of the storage, as etcd 3.6 and later show it.
+    pub storage_version: String,
+    /// Bytes of one request as it goes into the log, at most (`--max-request-bytes`).
+    pub request_bytes_max: usize,
+    /// Compares and operations of one transaction at most, each list by itself (`--max-txn-ops`).
+    pub txn_operations_max: usize,
+    /// Bytes the store may use, as shown in a status; 0 is no bound.
+    pub quota_bytes: i64,
+    /// Requests in flight on one connection at most (`--max-concurrent-streams`).
+    pub concurrent_streams_max: u32,
+    /// A connection that is silent for this long is asked whether it is still there (`--grpc-keepalive-interval`).
+    pub keepalive_interval: Duration,
+    /// A connection that does not answer for this long is closed (`--grpc-keepalive-timeout`).
+    pub keepalive_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            version: "3.7.1".to_owned(),
+            storage_version: "3.7.0".to_owned(),
+            request_bytes_max: 1536 * 1024,
+            txn_operations_max: 128,
+            quota_bytes: 0,
+            concurrent_streams_max: u32::MAX,
+            keepalive_interval: Duration::from_secs(2 * 60 * 60),
+            keepalive_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Config {
+    /// Bytes of one gRPC message at most; beyond, the request is refused before it is read.
+    pub fn message_bytes_max(&self) -> usize {
+        self.request_bytes_max.saturating_add(GRPC_OVERHEAD_BYTES)
+    }
+}

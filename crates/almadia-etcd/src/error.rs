@@ -1,0 +1,153 @@
+//! Every refusal a client can meet at this edge, with etcd's exact code and text, in one table.
+//!
+//! Clients tell errors apart by their text, so nothing else in this crate may write one. It never decides *when*
+//! something is refused.
+
+use crate::backend::{ProposeError, ReadError};
+use almadia_store::Refusal;
+use tonic::{Code, Status};
+
+/// A refusal, as etcd knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A request or an operation without a key.
+    EmptyKey,
+    /// A put that keeps value or lease of a key that is not there, or an operation without content.
+    KeyNotFound,
+    /// A put that is to keep the value and brings one.
+    ValueProvided,
+    /// A put that is to keep the lease and brings one.
+    LeaseProvided,
+    /// More compares or operations than allowed.
+    TooManyOperations,
+    /// Two writes to one key in a transaction.
+    DuplicateKey,
+    /// An order by something that does not exist.
+    InvalidSortOption,
+    /// The request does not fit into a log entry.
+    RequestTooLarge,
+    /// A revision that is already compacted.
+    Compacted,
+    /// A revision that does not exist yet.
+    FutureRevision,
+    /// No room.
+    NoSpace,
+    /// Too much is waiting to be decided.
+    TooManyRequests,
+    /// A lease that does not exist.
+    LeaseNotFound,
+    /// Nobody leads.
+    NoLeader,
+    /// The member is going down.
+    Stopped,
+    /// Not decided in time; the outcome is unknown.
+    TimedOut,
+}
+
+impl Fault {
+    /// All of them, for tests and tables.
+    pub const ALL: [Self; 16] = [
+        Self::EmptyKey,
+        Self::KeyNotFound,
+        Self::ValueProvided,
+        Self::LeaseProvided,
+        Self::TooManyOperations,
+        Self::DuplicateKey,
+        Self::InvalidSortOption,
+        Self::RequestTooLarge,
+        Self::Compacted,
+        Self::FutureRevision,
+        Self::NoSpace,
+        Self::TooManyRequests,
+        Self::LeaseNotFound,
+        Self::NoLeader,
+        Self::Stopped,
+        Self::TimedOut,
+    ];
+
+    /// The gRPC code and the text, both part of etcd's contract.
+    pub const fn code_and_text(self) -> (Code, &'static str) {
+        match self {
+            Self::EmptyKey => (Code::InvalidArgument, "etcdserver: key is not provided"),
+            Self::KeyNotFound => (Code::InvalidArgument, "etcdserver: key not found"),
+            Self::ValueProvided => (Code::InvalidArgument, "etcdserver: value is provided"),
+            Self::LeaseProvided => (Code::InvalidArgument, "etcdserver: lease is provided"),
+            Self::TooManyOperations => (
+                Code::InvalidArgument,
+                "etcdserver: too many operations in txn request",
+            ),
+            Self::DuplicateKey => (
+                Code::InvalidArgument,
+                "etcdserver: duplicate key given in txn request",
+            ),
+            Self::InvalidSortOption => (Code::InvalidArgument, "etcdserver: invalid sort option"),
+            Self::RequestTooLarge => (Code::InvalidArgument, "etcdserver: request is too large"),
+            Self::Compacted => (
+                Code::OutOfRange,
+                "etcdserver: mvcc: required revision has been compacted",
+            ),
+            Self::FutureRevision => (
+                Code::OutOfRange,
+                "etcdserver: mvcc: required revision is a future revision",
+            ),
+            Self::NoSpace => (
+                Code::ResourceExhausted,
+                "etcdserver: mvcc: database space exceeded",
+            ),
+            Self::TooManyRequests => (Code::ResourceExhausted, "etcdserver: too many requests"),
+            Self::LeaseNotFound => (Code::NotFound, "etcdserver: requested lease not found"),
+            Self::NoLeader => (Code::Unavailable, NO_LEADER),
+            Self::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
+            Self::TimedOut => (Code::Unavailable, "etcdserver: request timed out"),
+        }
+    }
+}
+
+/// The text for a missing leader, which also stands in the errors of a status.
+pub const NO_LEADER: &str = "etcdserver: no leader";
+
+impl From<Fault> for Status {
+    fn from(fault: Fault) -> Self {
+        let (code, text) = fault.code_and_text();
+        Self::new(code, text)
+    }
+}
+
+impl From<ProposeError> for Fault {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::Busy => Self::TooManyRequests,
+            ProposeError::TimedOut => Self::TimedOut,
+            ProposeError::Stopped => Self::Stopped,
+            ProposeError::NoSpace => Self::NoSpace,
+        }
+    }
+}
+
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Busy => Self::TooManyRequests,
+            ReadError::NoLeader => Self::NoLeader,
+            ReadError::TimedOut => Self::TimedOut,
+            ReadError::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::KeyNotFound | Refusal::EmptyOperation => Self::KeyNotFound,
+            Refusal::LeaseNotFound => Self::LeaseNotFound,
+            Refusal::Compacted => Self::Compacted,
+            Refusal::FutureRevision => Self::FutureRevision,
+            Refusal::NoSpace => Self::NoSpace,
+            Refusal::EmptyKey => Self::EmptyKey,
+            Refusal::KeyTooLong => Self::RequestTooLarge,
+            Refusal::InvalidSort => Self::InvalidSortOption,
+            Refusal::NestedTooDeeply => Self::TooManyOperations,
+            Refusal::NotReadOnly => unreachable!("a transaction that writes was read"),
+        }
+    }
+}

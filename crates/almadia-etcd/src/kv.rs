@@ -1,0 +1,191 @@
+//! The KV service: reads from a view, writes through the log.
+//!
+//! Checks form ([`crate::check`]), then asks the member; what depends on the data is decided there.
+
+use crate::backend::{Applied, Backend};
+use crate::check;
+use crate::encode::{DeleteRangeReply, PutReply, RangeReply, TxnReply, ValueWishes};
+use crate::error::Fault;
+use crate::position::Position;
+use crate::proto::etcdserverpb as pb;
+use crate::service::{Replied, Shared};
+use crate::translate;
+use crate::wire::Plain;
+use almadia_command::{Kind, Revision, Term};
+use almadia_store::{Answer, View};
+use prost::Message;
+use std::sync::Arc;
+use tonic::Status;
+
+/// What etcd's form of a log entry adds to a request: the tag and length of a request header with an id, and the tag
+/// and length of the request. A value of 1 572 000 bytes passes the default limit, as it does there.
+const ENTRY_OVERHEAD_BYTES: usize = 20;
+
+/// Reads the keys of a range.
+pub(crate) async fn range<B: Backend>(
+    shared: &Shared<B>,
+    request: pb::RangeRequest,
+) -> Result<Replied<RangeReply>, Status> {
+    check::range(&request)?;
+    let view = shared.readable_view(request.serializable).await?;
+    let keys_only = request.keys_only;
+    let answer = view.range(&translate::range(request)).map_err(Fault::from)?;
+    let header = shared.read_header(&view);
+    Ok(RangeReply {
+        header,
+        answer,
+        keys_only,
+    }
+    .into())
+}
+
+/// Stores a value.
+pub(crate) async fn put<B: Backend>(
+    shared: &Shared<B>,
+    request: pb::PutRequest,
+) -> Result<Replied<PutReply>, Status> {
+    check::put(&request)?;
+    let len = request.encoded_len();
+    let written = shared.write(Kind::Put(translate::put(request)), len).await?;
+    let Answer::Put { prev } = written.answer else {
+        unreachable!("a put was answered with {:?}", written.answer);
+    };
+    Ok(Replied {
+        answer: PutReply {
+            header: written.header,
+            prev,
+        },
+        position: Some(written.position),
+    })
+}
+
+/// Removes the keys of a range.
+pub(crate) async fn delete_range<B: Backend>(
+    shared: &Shared<B>,
+    request: pb::DeleteRangeRequest,
+) -> Result<Replied<DeleteRangeReply>, Status> {
+    check::delete_range(&request)?;
+    let len = request.encoded_len();
+    let written = shared
+        .write(Kind::DeleteRange(translate::delete_range(request)), len)
+        .await?;
+    let Answer::DeleteRange { deleted, prev } = written.answer else {
+        unreachable!("a removal was answered with {:?}", written.answer);
+    };
+    let answer = DeleteRangeReply {
+        header: written.header,
+        deleted,
+        prev,
+    };
+    Ok(Replied {
+        answer,
+        position: Some(written.position),
+    })
+}
+
+/// Compares and carries out one of two lists of operations.
+pub(crate) async fn txn<B: Backend>(
+    shared: &Shared<B>,
+    request: pb::TxnRequest,
+) -> Result<Replied<TxnReply>, Status> {
+    check::txn(&request, shared.config.txn_operations_max)?;
+    let values = ValueWishes::of(&request);
+    let (len, serializable) = (request.encoded_len(), translate::is_serializable(&request));
+    let txn = translate::txn(request);
+    if almadia_store::is_read_only(&txn) {
+        let view = shared.readable_view(serializable).await?;
+        let answer = view.read_txn(&txn).map_err(Fault::from)?;
+        let header = shared.read_header(&view);
+        return Ok(TxnReply {
+            header,
+            answer,
+            values,
+        }
+        .into());
+    }
+    let written = shared.write(Kind::Txn(txn), len).await?;
+    let Answer::Txn(answer) = written.answer else {
+        unreachable!("a transaction was answered with {:?}", written.answer);
+    };
+    let answer = TxnReply {
+        header: written.header,
+        answer,
+        values,
+    };
+    Ok(Replied {
+        answer,
+        position: Some(written.position),
+    })
+}
+
+/// Drops what is superseded at a revision.
+pub(crate) async fn compact<B: Backend>(
+    shared: &Shared<B>,
+    request: pb::CompactionRequest,
+) -> Result<Replied<Plain<pb::CompactionResponse>>, Status> {
+    let len = request.encoded_len();
+    let written = shared
+        .write(Kind::Compact(translate::compact(&request)), len)
+        .await?;
+    let answer = Plain(pb::CompactionResponse {
+        header: Some(written.header),
+    });
+    Ok(Replied {
+        answer,
+        position: Some(written.position),
+    })
+}
+
+/// A command that was applied and not refused.
+struct Written {
+    answer: Answer,
+    header: pb::ResponseHeader,
+    position: Position,
+}
+
+impl<B: Backend> Shared<B> {
+    async fn write(&self, kind: Kind, request_bytes: usize) -> Result<Written, Fault> {
+        if request_bytes.saturating_add(ENTRY_OVERHEAD_BYTES) > self.config.request_bytes_max {
+            return Err(Fault::RequestTooLarge);
+        }
+        let Applied { outcome, index, term } = self.backend.propose(kind.into()).await?;
+        let answer = outcome.result?;
+        let header = self.header(outcome.revision, term);
+        Ok(Written {
+            answer,
+            header,
+            position: Position { index, term },
+        })
+    }
+
+    /// The view that a read may be served from.
+    async fn readable_view(&self, serializable: bool) -> Result<Arc<View>, Fault> {
+        if serializable {
+            self.backend.recovered().await;
+        } else {
+            self.read_barrier().await?;
+        }
+        Ok(self.backend.view())
+    }
+
+    /// Returns when the view holds everything acknowledged so far.
+    pub(crate) async fn read_barrier(&self) -> Result<(), Fault> {
+        Ok(self.backend.read_barrier().await?)
+    }
+
+    /// Revision and term of the same view, so that an answer never mixes two states.
+    fn read_header(&self, view: &View) -> pb::ResponseHeader {
+        self.header(view.revision(), view.applied().1)
+    }
+
+    /// The header of an answer.
+    pub(crate) fn header(&self, revision: Revision, term: Term) -> pb::ResponseHeader {
+        let identity = self.backend.identity();
+        pb::ResponseHeader {
+            cluster_id: identity.cluster.get(),
+            member_id: identity.member.get(),
+            revision: revision.get(),
+            raft_term: term.get(),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Serves an [`Edge`] on connections that somebody else accepts.
+//!
+//! Every connection's writes are gathered ([`Coalesced`]). Opens no socket and decides nothing about certificates.
+
+use crate::backend::Backend;
+use crate::coalesce::Coalesced;
+use crate::config::Config;
+use crate::service::Edge;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tonic::codegen::tokio_stream::{Stream, StreamExt};
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+
+/// Bytes a client may send on one stream before they are read: the largest request fits without waiting.
+const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Bytes a client may send on one connection before they are read: what one client can make the edge hold.
+const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
+/// Serves etcd's API on every connection of `incoming` until `shutdown` is done; then takes no new ones, lets the
+/// requests under way finish, closes the connections and returns.
+///
+/// Connections should have `TCP_NODELAY` set: writes are gathered already, so Nagle's algorithm only delays them.
+///
+/// # Errors
+/// When the HTTP/2 server cannot serve at all; what happens on one connection ends that connection only.
+pub async fn serve<B, I, IO, E>(
+    backend: Arc<B>,
+    config: Config,
+    incoming: I,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error>
+where
+    B: Backend,
+    I: Stream<Item = Result<IO, E>>,
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let server = Server::builder()
+        .max_concurrent_streams(config.concurrent_streams_max)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keepalive_interval(Some(config.keepalive_interval))
+        .http2_keepalive_timeout(Some(config.keepalive_timeout));
+    let incoming = incoming.map(|connection| connection.map(Coalesced::new));
+    server
+        .serve_with_incoming_shutdown(Edge::new(backend, config), incoming, shutdown)
+        .await
+}

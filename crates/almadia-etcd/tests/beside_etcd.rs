@@ -1,0 +1,146 @@
+//! The same random requests to a real etcd and to this edge over an in-memory store: every answer must be the same
+//! message, ids and terms aside. Runs when the environment variable `ALMADIA_ETCD_BIN` names an etcd program;
+//! `ALMADIA_ETCD_STEPS` sets the number of requests and `ALMADIA_ETCD_SEED` where they begin.
+//!
+//! Left out are only the requests that break etcd itself: an unknown sort target, and a transaction that deletes from
+//! a key on and puts such a key with `ignore_value` or `ignore_lease`.
+
+mod double;
+mod random;
+
+use almadia_etcd::proto::etcdserverpb::{self as pb, kv_client::KvClient};
+use double::Scene;
+use random::{Random, Request};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tonic::transport::Channel;
+
+const STEPS: u64 = 3000;
+
+/// A real etcd with its data in a directory that goes with it.
+struct Etcd {
+    process: Child,
+    url: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Etcd {
+    async fn start(program: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let (client, peer) = free_ports();
+        let (url, peer_url) = (
+            format!("http://127.0.0.1:{client}"),
+            format!("http://127.0.0.1:{peer}"),
+        );
+        let process = Command::new(program)
+            .arg("--data-dir")
+            .arg(directory.path().join("data"))
+            .args([
+                "--name",
+                "beside",
+                "--listen-client-urls",
+                &url,
+                "--advertise-client-urls",
+                &url,
+            ])
+            .args([
+                "--listen-peer-urls",
+                &peer_url,
+                "--initial-advertise-peer-urls",
+                &peer_url,
+            ])
+            .args([
+                "--initial-cluster",
+                &format!("beside={peer_url}"),
+                "--unsafe-no-fsync",
+            ])
+            .args(["--log-level", "error"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program named by ALMADIA_ETCD_BIN starts");
+        Self {
+            process,
+            url,
+            _directory: directory,
+        }
+    }
+
+    /// Connects as soon as it answers.
+    async fn connect(&self) -> KvClient<Channel> {
+        let endpoint = tonic::transport::Endpoint::from_shared(self.url.clone()).expect("it is a URL");
+        let mut pause = tokio::time::interval(Duration::from_millis(50));
+        for _ in 0..600 {
+            pause.tick().await;
+            if let Ok(channel) = endpoint.connect().await {
+                let mut client = double::kv_client(channel);
+                let probe = pb::RangeRequest {
+                    key: "probe".into(),
+                    ..Default::default()
+                };
+                if client.range(probe).await.is_ok() {
+                    return client;
+                }
+            }
+        }
+        panic!("etcd did not answer within 30 s");
+    }
+}
+
+/// Two ports that nobody listened on a moment ago; etcd cannot be told to take any.
+fn free_ports() -> (u16, u16) {
+    let bind = || std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let port = |listener: &std::net::TcpListener| {
+        listener
+            .local_addr()
+            .expect("a bound socket has an address")
+            .port()
+    };
+    let (one, other) = (bind(), bind());
+    (port(&one), port(&other))
+}
+
+fn number_from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+#[tokio::test]
+async fn every_answer_is_etcds() {
+    let Ok(program) = std::env::var("ALMADIA_ETCD_BIN") else {
+        eprintln!(
+            "SKIPPED: every_answer_is_etcds: ALMADIA_ETCD_BIN does not name an etcd program to compare with"
+        );
+        return;
+    };
+    let seed = number_from_environment("ALMADIA_ETCD_SEED", 1);
+    let etcd = Etcd::start(&program).await;
+    let mut theirs = etcd.connect().await;
+    let scene = Scene::new().await;
+    let mut ours = scene.kv.clone();
+    let mut random = Random::new(seed);
+    let (mut revision, mut ok) = (1, 0);
+    for step in 0..number_from_environment("ALMADIA_ETCD_STEPS", STEPS) {
+        let request = Request::draw(&mut random, revision);
+        let expected = random::send(&mut theirs, request.clone()).await;
+        let found = random::send(&mut ours, request.clone()).await;
+        assert_eq!(
+            found, expected,
+            "seed {seed}, step {step}: left is ours, right is etcd's, for {request:#?}"
+        );
+        if let Some(now) = random::revision_of(&expected) {
+            (revision, ok) = (now, ok + 1);
+        }
+    }
+    println!("{ok} answered requests and as many refusals as there were, up to revision {revision}");
+    assert!(ok > 0, "some requests succeed");
+}
