@@ -1,0 +1,376 @@
+//! Acts on the founding rules: asks the peers, answers theirs, persists before it says what it has become.
+//!
+//! It never decides: that is [`super::Notebook`]. The only disk access is the replacement of one small file, made
+//! directly from the task, because nothing else runs before a member knows who it is.
+
+use super::message::{Answer, Ask, Found, FoundAck, Frame};
+use super::notebook::{Asking, Notebook};
+use super::rules::{Step, WaitReason};
+use super::{InitialPeer, InitialState};
+use crate::identity::{Identity, IdentityError, draw_id};
+use almadia_command::{ClusterId, MemberId};
+use almadia_consensus::{Lane, PeerAddress, PeerNetwork, Pipe};
+use almadia_disk::Disk;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info};
+
+/// One conversation with a peer takes this long at most, with dialing.
+const CONVERSATION_MAX: Duration = Duration::from_secs(5);
+
+/// Pause between two rounds of questions: at first, when something has changed.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// The pause grows to this while nothing changes.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// The pause grows to this while the founder is expected to found at any moment.
+const PAUSE_FOUNDER_MAX: Duration = Duration::from_millis(250);
+
+/// The reason for waiting is logged when it changes, and again after this time.
+const REPEAT_LOG: Duration = Duration::from_secs(30);
+
+/// What founding needs.
+pub struct FoundingContext {
+    /// Keeps the identity.
+    pub disk: Arc<dyn Disk>,
+    /// Reaches the peers.
+    pub network: Arc<dyn PeerNetwork>,
+    /// Who the member is, as [`Identity::open`] gave it.
+    pub identity: Identity,
+    /// `--initial-cluster-state`.
+    pub state: InitialState,
+    /// `--initial-cluster`, with the member itself.
+    pub initial: Vec<InitialPeer>,
+    /// `--advertise-client-urls`.
+    pub client_urls: Vec<String>,
+    /// Evenly distributed numbers, for the cluster's id.
+    pub random: Box<dyn FnMut() -> u64 + Send>,
+}
+
+impl fmt::Debug for FoundingContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FoundingContext")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a member cannot take part in founding.
+#[derive(Debug, thiserror::Error)]
+pub enum FoundingError {
+    /// The identity could not be persisted.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The list does not name the member itself.
+    #[error("--initial-cluster does not name this member, {name}")]
+    NotListed {
+        /// The member's name.
+        name: String,
+    },
+}
+
+/// Answers founding questions, before and after the member belongs to a cluster. Clones are the same service.
+#[derive(Clone)]
+pub struct FoundingService {
+    inner: Arc<Inner>,
+}
+
+impl fmt::Debug for FoundingService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FoundingService")
+            .field("identity", self.notebook().identity())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    /// Held over the replacement of the identity file, never over an await.
+    notebook: Mutex<Notebook>,
+    random: Mutex<Box<dyn FnMut() -> u64 + Send>>,
+    disk: Arc<dyn Disk>,
+    network: Arc<dyn PeerNetwork>,
+    /// A peer has just started: ask at once.
+    stirred: Notify,
+}
+
+/// Founds a cluster or becomes a member of the one that is being founded, and returns when the member belongs to
+/// a cluster, durably. Returns at once when it did before. Waits as long as it takes, and says in the log why.
+///
+/// # Errors
+/// [`FoundingError`]: the disk fails, or the configuration leaves the member out.
+pub async fn establish(context: FoundingContext) -> Result<Identity, FoundingError> {
+    FoundingService::new(context)?.establish().await
+}
+
+impl FoundingService {
+    /// A service that answers, but does not ask before [`FoundingService::establish`].
+    ///
+    /// # Errors
+    /// [`FoundingError::NotListed`].
+    pub fn new(context: FoundingContext) -> Result<Self, FoundingError> {
+        let name = &context.identity.name;
+        let listed = context.initial.iter().any(|peer| peer.name == *name);
+        if !context.identity.is_founded() && !listed {
+            return Err(FoundingError::NotListed { name: name.clone() });
+        }
+        let notebook = Notebook::new(
+            context.identity,
+            context.state,
+            context.initial,
+            context.client_urls,
+        );
+        let inner = Inner {
+            notebook: Mutex::new(notebook),
+            random: Mutex::new(context.random),
+            disk: context.disk,
+            network: context.network,
+            stirred: Notify::new(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Who the member is now.
+    pub fn identity(&self) -> Identity {
+        self.notebook().identity().clone()
+    }
+
+    /// See [`establish`].
+    ///
+    /// # Errors
+    /// [`FoundingError::Identity`] when the disk fails.
+    pub async fn establish(&self) -> Result<Identity, FoundingError> {
+        let mut diary = Diary::default();
+        let mut pause = PAUSE_MIN;
+        loop {
+            if let Some(identity) = self.founded() {
+                return Ok(identity);
+            }
+            self.ask_all().await?;
+            let Some(reason) = self.act()? else { continue };
+            pause = if diary.note(&reason) {
+                PAUSE_MIN
+            } else {
+                pause * 3 / 2
+            };
+            pause = pause.min(match reason {
+                WaitReason::Founder { .. } | WaitReason::View { .. } => PAUSE_FOUNDER_MAX,
+                _ => PAUSE_MAX,
+            });
+            let _ = timeout(pause, self.inner.stirred.notified()).await;
+        }
+    }
+
+    /// Answers the questions of one accepted pipe of [`Lane::Founding`]; returns when the conversation is over.
+    pub async fn serve(&self, pipe: Pipe) {
+        match timeout(CONVERSATION_MAX, self.converse(pipe)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => debug!(%reason, "a founding conversation broke off"),
+            Err(_) => debug!("a founding conversation took too long"),
+        }
+    }
+
+    /// Asks every peer once, all at the same time. Ends early when a configuration has been taken over.
+    async fn ask_all(&self) -> Result<(), FoundingError> {
+        let peers: Vec<InitialPeer> = self.notebook().peers().cloned().collect();
+        let mut conversations = JoinSet::new();
+        for peer in peers {
+            let service = self.clone();
+            conversations.spawn(async move { service.ask(&peer).await });
+        }
+        while let Some(ended) = conversations.join_next().await {
+            ended.expect("a conversation neither panics nor is cancelled while it is waited for")?;
+            if self.founded().is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Founds, if the rules say so; else the reason to wait.
+    fn act(&self) -> Result<Option<WaitReason>, FoundingError> {
+        let mut notebook = self.notebook();
+        if notebook.identity().is_founded() {
+            return Ok(None);
+        }
+        let members = match notebook.decide() {
+            Step::Wait(reason) => return Ok(Some(reason)),
+            Step::Found(members) => members,
+        };
+        let mut random = self
+            .inner
+            .random
+            .lock()
+            .expect("nobody panics while drawing a number");
+        let cluster = ClusterId(draw_id(&mut **random));
+        let identity = notebook.found(&members, cluster);
+        identity.save(&*self.inner.disk)?;
+        notebook.take_identity(identity);
+        info!(%cluster, members = members.len(), "founded a cluster");
+        Ok(None)
+    }
+
+    async fn ask(&self, peer: &InitialPeer) -> Result<(), FoundingError> {
+        match timeout(CONVERSATION_MAX, self.question(peer)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Broken::Disk(error))) => Err(error.into()),
+            Ok(Err(Broken::World(reason))) => {
+                self.notebook().hear_nothing(&peer.name, reason);
+                Ok(())
+            }
+            Err(_) => {
+                self.notebook()
+                    .hear_nothing(&peer.name, "no answer in time".to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    async fn question(&self, peer: &InitialPeer) -> Result<(), Broken> {
+        let address = PeerAddress {
+            member: MemberId(0),
+            name: peer.name.clone(),
+            urls: peer.peer_urls.clone(),
+        };
+        let dialed = self.inner.network.dial(address, Lane::Founding).await;
+        let mut pipe = dialed.map_err(|error| Broken::World(error.to_string()))?;
+        let (asking, ask) = self.notebook().ask(&peer.name);
+        say(&pipe, Frame::Ask(ask)).await?;
+        let Frame::Answer(answer) = listen(&mut pipe).await? else {
+            return Err(Broken::nonsense());
+        };
+        if !answer.offers {
+            self.notebook().hear(&asking, answer);
+            return Ok(());
+        }
+        let Frame::Found(found) = listen(&mut pipe).await? else {
+            return Err(Broken::nonsense());
+        };
+        let ack = self.take(&asking, &answer, &found)?;
+        say(&pipe, Frame::FoundAck(ack)).await?;
+        // The peer hangs up when it has read that; hanging up first could lose it.
+        let _ = pipe.receive.recv().await;
+        Ok(())
+    }
+
+    /// Takes an offered configuration over: persisted first, then known to the rest of the member.
+    fn take(&self, asking: &Asking, answer: &Answer, found: &Found) -> Result<FoundAck, Broken> {
+        let mut notebook = self.notebook();
+        let identity = notebook
+            .accept(asking, found)
+            .map_err(|refusal| Broken::World(refusal.to_string()))?;
+        identity.save(&*self.inner.disk).map_err(Broken::Disk)?;
+        let ack = FoundAck {
+            cluster: identity.cluster,
+            member: identity.member,
+        };
+        info!(cluster = %identity.cluster, from = %answer.name, "took over the configuration of a new cluster");
+        notebook.take_identity(identity);
+        Ok(ack)
+    }
+
+    async fn converse(&self, mut pipe: Pipe) -> Result<(), Broken> {
+        let Frame::Ask(ask) = listen(&mut pipe).await? else {
+            return Err(Broken::nonsense());
+        };
+        let (answer, offer) = self.answer(&ask);
+        say(&pipe, Frame::Answer(answer)).await?;
+        let Some(found) = offer else { return Ok(()) };
+        say(&pipe, Frame::Found(found)).await?;
+        let Frame::FoundAck(ack) = listen(&mut pipe).await? else {
+            return Err(Broken::nonsense());
+        };
+        info!(peer = %ask.name, member = %ack.member, cluster = %ack.cluster, "a member has joined the new cluster");
+        Ok(())
+    }
+
+    fn answer(&self, ask: &Ask) -> (Answer, Option<Found>) {
+        let mut notebook = self.notebook();
+        if !notebook.has_heard(&ask.name, ask.member) {
+            self.inner.stirred.notify_one();
+        }
+        notebook.answer(ask)
+    }
+
+    fn founded(&self) -> Option<Identity> {
+        let notebook = self.notebook();
+        notebook
+            .identity()
+            .is_founded()
+            .then(|| notebook.identity().clone())
+    }
+
+    fn notebook(&self) -> MutexGuard<'_, Notebook> {
+        self.inner
+            .notebook
+            .lock()
+            .expect("nobody panics while holding the notebook")
+    }
+}
+
+/// Why a conversation ended early.
+enum Broken {
+    /// Unreachable, hung up, talked nonsense: ask again later.
+    World(String),
+    /// Our own disk: give up.
+    Disk(IdentityError),
+}
+
+impl Broken {
+    fn nonsense() -> Self {
+        Self::World("an unexpected founding message".to_owned())
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::World(reason) => f.write_str(reason),
+            Self::Disk(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+async fn say(pipe: &Pipe, frame: Frame) -> Result<(), Broken> {
+    pipe.send
+        .send(frame.encode())
+        .await
+        .map_err(|_| Broken::World("the peer hung up".to_owned()))
+}
+
+async fn listen(pipe: &mut Pipe) -> Result<Frame, Broken> {
+    let bytes = pipe
+        .receive
+        .recv()
+        .await
+        .ok_or_else(|| Broken::World("the peer hung up".to_owned()))?;
+    Frame::decode(bytes).map_err(|error| Broken::World(error.to_string()))
+}
+
+/// Remembers why the member waits, so that the log says it once, and again only rarely.
+#[derive(Default)]
+struct Diary {
+    last: Option<(WaitReason, Instant)>,
+}
+
+impl Diary {
+    /// True when the reason is a new one.
+    fn note(&mut self, reason: &WaitReason) -> bool {
+        let now = Instant::now();
+        let (is_new, is_due) = match &self.last {
+            None => (true, true),
+            Some((last, logged)) => (last != reason, last != reason || now - *logged >= REPEAT_LOG),
+        };
+        if is_due {
+            info!(%reason, "no cluster yet");
+            self.last = Some((reason.clone(), now));
+        }
+        is_new
+    }
+}
