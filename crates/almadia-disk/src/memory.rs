@@ -202,6 +202,11 @@ impl MemDisk {
         self.lock().recording.clone()
     }
 
+    /// How many syncs were recorded so far.
+    pub fn recorded_syncs(&self) -> usize {
+        self.lock().recording.as_ref().map_or(0, Recording::syncs)
+    }
+
     /// The disk as a power loss right after the `n`-th recorded sync would leave it, unsynced bytes dropped.
     pub fn image_at_sync(&self, n: usize) -> MemDisk {
         self.recording()

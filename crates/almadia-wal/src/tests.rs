@@ -3,3 +3,8 @@
 mod support;
 
 mod basics;
+mod damage;
+mod faults;
+mod format;
+mod model;
+mod power;

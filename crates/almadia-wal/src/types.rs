@@ -152,7 +152,8 @@ impl Marks {
         if upto.index > self.purged_index() {
             self.purged = Some(upto);
         }
-        if upto.index > self.last_index() {
+        // Also at the end itself: after a snapshot the entry there may have been another term's.
+        if upto.index >= self.last_index() {
             self.last = Some(upto);
         }
     }

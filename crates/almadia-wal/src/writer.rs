@@ -368,6 +368,7 @@ impl Writer {
     /// The end: what is on disk is unknown from here on, and only a restart can find out.
     fn fail(&mut self, error: DiskError) -> WalError {
         let error = WalError::from(error);
+        self.group.is_open = false;
         let stopped = WalError::Stopped(Arc::new(error.clone()));
         let mut state = self.shared.lock();
         state.stopped = Some(Arc::new(error.clone()));

@@ -112,10 +112,15 @@ impl Replay<'_> {
         true
     }
 
+    /// Whether the next call is a sync.
+    pub fn next_is_sync(&self) -> bool {
+        self.recording.steps.get(self.done).is_some_and(Step::is_sync)
+    }
+
     /// Goes on to right after the next sync; false when there is none.
     pub fn to_next_sync(&mut self) -> bool {
         loop {
-            let is_sync = self.recording.steps.get(self.done).is_some_and(Step::is_sync);
+            let is_sync = self.next_is_sync();
             if !self.step() {
                 return false;
             }
