@@ -10,6 +10,7 @@
 mod error;
 mod format;
 mod log;
+mod open;
 mod options;
 mod positions;
 mod recover;

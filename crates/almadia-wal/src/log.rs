@@ -56,6 +56,26 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// A log of which nothing is known yet.
+    pub(crate) fn new(spares: VecDeque<Spare>, next_spare: u64, spare_bytes: u64) -> Self {
+        Self {
+            marks: Marks::default(),
+            terms: Terms::default(),
+            tail: Tail::default(),
+            positions: Positions::default(),
+            unwritten_truncations: VecDeque::new(),
+            segments: VecDeque::new(),
+            spares,
+            next_spare,
+            spare_bytes,
+            queue: Vec::new(),
+            is_writer_waiting: false,
+            is_closing: false,
+            stopped: None,
+            counters: Counters::default(),
+        }
+    }
+
     /// Why nothing is accepted any more, if so.
     pub(crate) fn check(&self) -> Result<(), WalError> {
         match &self.stopped {

@@ -47,9 +47,11 @@ impl Options {
 pub trait Observer: Send {
     /// A frame is about to be written.
     fn write_begins(&mut self) {}
-    /// It is written and about to be synced.
+    /// The frame is written and about to be synced.
     fn sync_begins(&mut self) {}
-    /// It is synced; the waiting calls are told next.
+    /// A spare has become a segment: a good moment to have the keeper call [`crate::Wal::prepare_spares`].
+    fn segment_begins(&mut self) {}
+    /// The frame is synced; the waiting calls are told next.
     fn group_ends(&mut self, group: GroupStats) {
         let _ = group;
     }

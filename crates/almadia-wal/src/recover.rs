@@ -1,4 +1,4 @@
-//! Opening: reads all segments in order and finds where the log ends.
+//! Recovery: reads all segments in order and finds where the log ends.
 //!
 //! Tells a torn end (never acknowledged: cut) from damage (acknowledged: refuse). Never repairs damage.
 

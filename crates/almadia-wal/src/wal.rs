@@ -10,10 +10,11 @@ use almadia_disk::Disk;
 
 use crate::format::{ENTRY_HEADER_BYTES, Item};
 use crate::log::{Request, Shared, State};
+use crate::open;
 use crate::positions::Run;
 use crate::segment::Segment;
 use crate::types::{Done, Entry, LogId, Vote};
-use crate::writer::{self, Writer};
+use crate::writer::Writer;
 use crate::{Counters, Options, Recovered, WalError};
 
 /// A handle of the log; clones are cheap. When the last one is dropped the writer's thread finishes what is queued
@@ -45,7 +46,7 @@ impl std::fmt::Debug for Wal {
 impl Wal {
     /// Opens the log in `wal/`, or makes a new one. What is recovered is synced before this returns.
     pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<(Wal, Writer, Recovered), WalError> {
-        let (shared, writer, recovered) = writer::open(disk, options)?;
+        let (shared, writer, recovered) = open::open(disk, options)?;
         let wal = Wal {
             _alive: Arc::new(Alive(Arc::clone(&shared))),
             shared,

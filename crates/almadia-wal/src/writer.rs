@@ -7,18 +7,16 @@ use std::sync::Arc;
 
 use almadia_disk::{Disk, DiskError};
 
-use crate::format::{ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, FrameBuilder, HEADER_BYTES, Header, padded};
-use crate::log::{Request, Shared, State, Terms};
+use crate::format::{ENTRY_HEADER_BYTES, FrameBuilder, HEADER_BYTES, Header, padded};
+use crate::log::{Request, Shared};
 use crate::options::GroupStats;
-use crate::positions::{Effect, Place, Positions};
-use crate::recover::{self, Recovered};
+use crate::positions::{Effect, Place};
 use crate::segment::{self, DIRECTORY, Segment, Spare};
-use crate::tail::Tail;
 use crate::types::{Done, Entry, LogId, Marks};
-use crate::{Counters, Observer, Options, WalError};
+use crate::{Observer, Options, WalError};
 
 /// Room for any item that is not an entry.
-const SMALL_ITEM_BYTES: usize = 20;
+pub(crate) const SMALL_ITEM_BYTES: usize = 20;
 
 /// Does the log's file work. [`crate::spawn_thread`] drives it in production, the simulator step by step.
 pub struct Writer {
@@ -60,113 +58,9 @@ struct Group {
     dropped: Vec<Entry>,
 }
 
-pub(crate) fn open(
-    disk: Arc<dyn Disk>,
-    mut options: Options,
-) -> Result<(Arc<Shared>, Writer, Recovered), WalError> {
-    check_options(&options);
-    let mut files = recover::list(&*disk, &options)?;
-    let walk = recover::walk(&*disk, &files)?;
-    let mut state = State {
-        marks: Marks::default(),
-        terms: Terms::default(),
-        tail: Tail::default(),
-        positions: Positions::default(),
-        unwritten_truncations: VecDeque::new(),
-        segments: VecDeque::new(),
-        spares: std::mem::take(&mut files.spares),
-        next_spare: files.next_spare,
-        spare_bytes: options.segment_bytes_min,
-        queue: Vec::new(),
-        is_writer_waiting: false,
-        is_closing: false,
-        stopped: None,
-        counters: Counters::default(),
-    };
-    let (mut offset, mut crc, mut torn) = (HEADER_BYTES, 0, None);
-    if let Some(walk) = walk {
-        (state.marks, state.terms, state.positions) = (walk.marks, walk.terms, walk.positions);
-        state.segments = walk.segments;
-        (offset, crc, torn) = (walk.end, walk.crc, walk.torn);
-    } else {
-        let life = (options.life)();
-        let first = first_segment(&*disk, &mut state, life)?;
-        state.segments.push_back(Arc::new(first));
-    }
-    let current = Arc::clone(state.segments.back().expect("there is always a segment"));
-    state.spare_bytes = current
-        .bytes
-        .clamp(options.segment_bytes_min, options.segment_bytes_max);
-    let marks = state.marks;
-    let recovered = Recovered {
-        vote: marks.vote,
-        committed: marks.committed,
-        purged: marks.purged,
-        last: marks.last,
-        segments: state.segments.len(),
-        torn,
-    };
-    let shared = Arc::new(Shared::new(disk, state, &options));
-    // A frame up to this fits into every spare.
-    let frame_bytes_max = options
-        .frame_bytes_max
-        .min((options.segment_bytes_min - HEADER_BYTES) as usize);
-    let writer = Writer {
-        shared: Arc::clone(&shared),
-        current,
-        offset,
-        crc,
-        marks,
-        work: VecDeque::new(),
-        swap: Vec::new(),
-        entries_done: 0,
-        hint: None,
-        group: Group::new(marks),
-        frame_bytes_max,
-        life: options.life,
-        on_fatal: options.on_fatal,
-        observer: options.observer,
-    };
-    Ok((shared, writer, recovered))
-}
-
-fn check_options(options: &Options) {
-    let (min, max) = (options.segment_bytes_min, options.segment_bytes_max);
-    assert!(
-        min >= 2 * HEADER_BYTES && min.is_multiple_of(HEADER_BYTES),
-        "a segment is at least two whole blocks"
-    );
-    assert!(
-        max >= min && max.is_multiple_of(HEADER_BYTES),
-        "the largest segment is not the smallest"
-    );
-    assert!(
-        options.frame_bytes_max >= FRAME_HEADER_BYTES + SMALL_ITEM_BYTES,
-        "a frame has room for something"
-    );
-}
-
-fn first_segment(disk: &dyn Disk, state: &mut State, life: u64) -> Result<Segment, WalError> {
-    let spare = match state.spares.pop_front() {
-        Some(spare) => spare,
-        None => {
-            let name = segment::spare_name(state.next_spare);
-            state.next_spare += 1;
-            segment::make_spare(disk, name, state.spare_bytes)?
-        }
-    };
-    let header = Header {
-        sequence: 1,
-        life,
-        previous_crc: 0,
-        marks: Marks::default(),
-    };
-    Ok(begin_segment(disk, spare, &header)?)
-}
-
 /// Makes a spare the next segment. Its header is synced before it gets the name, and the name before any frame:
 /// so a file with a segment's name always has a good header.
-fn begin_segment(disk: &dyn Disk, spare: Spare, header: &Header) -> Result<Segment, DiskError> {
+pub(crate) fn begin_segment(disk: &dyn Disk, spare: Spare, header: &Header) -> Result<Segment, DiskError> {
     let Spare {
         name: spare_name,
         bytes,
@@ -187,6 +81,35 @@ fn begin_segment(disk: &dyn Disk, spare: Spare, header: &Header) -> Result<Segme
 }
 
 impl Writer {
+    /// A writer that goes on at `offset` of the newest segment.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        current: Arc<Segment>,
+        offset: u64,
+        crc: u32,
+        marks: Marks,
+        options: Options,
+    ) -> Self {
+        // A frame up to this fits into every spare.
+        let room = (options.segment_bytes_min - HEADER_BYTES) as usize;
+        Self {
+            shared,
+            current,
+            offset,
+            crc,
+            marks,
+            work: VecDeque::new(),
+            swap: Vec::new(),
+            entries_done: 0,
+            hint: None,
+            group: Group::new(marks),
+            frame_bytes_max: options.frame_bytes_max.min(room),
+            life: options.life,
+            on_fatal: options.on_fatal,
+            observer: options.observer,
+        }
+    }
+
     /// Writes and syncs one group; false when there was nothing to do. Large queues take several steps.
     pub fn step(&mut self) -> Result<bool, WalError> {
         let is_written = self.step_write()?;
@@ -325,6 +248,7 @@ impl Writer {
         state.spare_bytes = (state.spare_bytes * 2).min(self.shared.segment_bytes_max);
         drop(state);
         (self.current, self.offset) = (segment, HEADER_BYTES);
+        self.observer.segment_begins();
         Ok(())
     }
 
