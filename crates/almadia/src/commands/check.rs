@@ -61,7 +61,11 @@ struct Written {
 }
 
 /// Runs the command; prints each line when it is true.
-pub async fn run(arguments: &CheckArguments, output: Output, cluster: Cluster) -> Result<Report, CommandError> {
+pub async fn run(
+    arguments: &CheckArguments,
+    output: Output,
+    cluster: Cluster,
+) -> Result<Report, CommandError> {
     let total = cluster.timeout().min(CHECK_MAX);
     let mut check = Check {
         language: arguments.lang,
@@ -81,7 +85,10 @@ pub async fn run(arguments: &CheckArguments, output: Output, cluster: Cluster) -
         .map(|written| json!({ "index": written.index, "term": written.term, "leader": written.leader }))
         .collect();
     let error = outcome.as_ref().err().map(ToString::to_string);
-    let mut report = Report::new("", json!({ "ok": outcome.is_ok(), "error": error, "writes": written }));
+    let mut report = Report::new(
+        "",
+        json!({ "ok": outcome.is_ok(), "error": error, "writes": written }),
+    );
     report.exit_code = outcome.map_or_else(|error| error.exit_code().max(EXIT_FAILED), |()| 0);
     Ok(report)
 }
@@ -98,13 +105,23 @@ struct Check {
 impl Check {
     async fn run(&mut self) -> Result<(), CommandError> {
         let es = self.language == Language::Es;
-        self.line(if es { "--- INICIO DE PRUEBAS DE CLIENTE ---" } else { "--- CLIENT CHECK BEGINS ---" })?;
+        self.line(if es {
+            "--- INICIO DE PRUEBAS DE CLIENTE ---"
+        } else {
+            "--- CLIENT CHECK BEGINS ---"
+        })?;
         for number in 1..=KEYS {
             let initial = if es { "valor_inicial" } else { "initial_value" };
-            self.write_and_read(number, &format!("{initial}_{number}")).await?;
+            self.write_and_read(number, &format!("{initial}_{number}"))
+                .await?;
         }
-        self.line(if es { "PRUEBA DE SOBRESCRITURA" } else { "OVERWRITE CHECK" })?;
-        self.write_and_read(1, if es { "VALOR_ACTUALIZADO" } else { "UPDATED_VALUE" }).await?;
+        self.line(if es {
+            "PRUEBA DE SOBRESCRITURA"
+        } else {
+            "OVERWRITE CHECK"
+        })?;
+        self.write_and_read(1, if es { "VALOR_ACTUALIZADO" } else { "UPDATED_VALUE" })
+            .await?;
         self.line(if es {
             "--- TODAS LAS PRUEBAS COMPLETADAS CON ÉXITO ---"
         } else {
@@ -120,13 +137,19 @@ impl Check {
         let read = self.read(&key).await?;
         let read = read.as_deref().unwrap_or("(none)");
         if read != value {
-            return Err(CommandError::failed(format!("read '{read}' where '{value}' was written")));
+            return Err(CommandError::failed(format!(
+                "read '{read}' where '{value}' was written"
+            )));
         }
         self.line(&read_line(self.language, read, value))
     }
 
     async fn write(&mut self, key: &str, value: &str) -> Result<Written, CommandError> {
-        let message = PutRequest { key: key.to_owned().into(), value: value.to_owned().into(), ..Default::default() };
+        let message = PutRequest {
+            key: key.to_owned().into(),
+            value: value.to_owned().into(),
+            ..Default::default()
+        };
         let call = self.cluster.call(Repeat::Freely, |channel| {
             let message = request(message.clone());
             async move { KvClient::new(channel).put(message).await }
@@ -137,13 +160,19 @@ impl Check {
     }
 
     async fn read(&self, key: &str) -> Result<Option<String>, CommandError> {
-        let message = RangeRequest { key: key.to_owned().into(), ..RangeRequest::default() };
+        let message = RangeRequest {
+            key: key.to_owned().into(),
+            ..RangeRequest::default()
+        };
         let call = self.cluster.call(Repeat::Freely, |channel| {
             let message = request(message.clone());
             async move { KvClient::new(channel).range(message).await }
         });
         let answer = in_time(self.deadline, call).await?.into_inner();
-        Ok(answer.kvs.first().map(|pair| String::from_utf8_lossy(&pair.value).into_owned()))
+        Ok(answer
+            .kvs
+            .first()
+            .map(|pair| String::from_utf8_lossy(&pair.value).into_owned()))
     }
 
     /// The position as the member told it; from a server that tells none, its status right after.
@@ -183,7 +212,9 @@ async fn in_time<T>(
 ) -> Result<T, CommandError> {
     match tokio::time::timeout_at(deadline.into(), call).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(CommandError::failed("the check took too long; look at the cluster with 'almadia status'")),
+        Err(_) => Err(CommandError::failed(
+            "the check took too long; look at the cluster with 'almadia status'",
+        )),
     }
 }
 
@@ -220,20 +251,34 @@ mod tests {
     /// Promise: the lines that scripts look for, letter by letter (M3).
     #[test]
     fn the_lines() {
-        let written = Written { index: 17, term: 94, leader: 1 };
-        assert_eq!(write_line(Language::Es, written), "-> Escritura OK: idx=17, mandato=94, lider=1");
+        let written = Written {
+            index: 17,
+            term: 94,
+            leader: 1,
+        };
+        assert_eq!(
+            write_line(Language::Es, written),
+            "-> Escritura OK: idx=17, mandato=94, lider=1"
+        );
         assert_eq!(
             read_line(Language::Es, "valor_inicial_1", "valor_inicial_1"),
             "-> Lectura OK: 'valor_inicial_1' == 'valor_inicial_1' (Esperado)"
         );
-        assert_eq!(write_line(Language::En, written), "-> Write OK: idx=17, term=94, leader=1");
+        assert_eq!(
+            write_line(Language::En, written),
+            "-> Write OK: idx=17, term=94, leader=1"
+        );
     }
 
     #[test]
     fn ordinals() {
         assert_eq!(ordinal_of("almadia-12"), Some(12));
         assert_eq!((ordinal_of("almadia"), ordinal_of("a-b")), (None, None));
-        let member = |id, name: &str| Member { id, name: name.to_owned(), ..Member::default() };
+        let member = |id, name: &str| Member {
+            id,
+            name: name.to_owned(),
+            ..Member::default()
+        };
         let members = [member(9, "east"), member(5, "north"), member(7, "west-4")];
         assert_eq!(ordinal_in(&members, 5), Some(1));
         assert_eq!(ordinal_in(&members, 7), Some(4));

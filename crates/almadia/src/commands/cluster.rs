@@ -114,7 +114,10 @@ impl Cluster {
         let endpoints = self.names();
         Err(match not_served {
             Some(reason) => CommandError::NotServed { endpoints, reason },
-            None => CommandError::Unreachable { endpoints, reason: unreachable },
+            None => CommandError::Unreachable {
+                endpoints,
+                reason: unreachable,
+            },
         })
     }
 
@@ -180,7 +183,11 @@ impl Cluster {
     }
 
     fn names(&self) -> String {
-        let names: Vec<&str> = self.addresses.iter().map(|address| address.authority.as_str()).collect();
+        let names: Vec<&str> = self
+            .addresses
+            .iter()
+            .map(|address| address.authority.as_str())
+            .collect();
         names.join(", ")
     }
 }
@@ -209,8 +216,12 @@ pub async fn connect(address: &Address, limit: Duration) -> Result<Channel, Stri
 /// A request that asks not to be served without a leader, and for the place of a write in the log.
 pub fn request<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
-    request.metadata_mut().insert("hasleader", MetadataValue::from_static("true"));
-    request.metadata_mut().insert("almadia-position", MetadataValue::from_static("1"));
+    request
+        .metadata_mut()
+        .insert("hasleader", MetadataValue::from_static("true"));
+    request
+        .metadata_mut()
+        .insert("almadia-position", MetadataValue::from_static("1"));
     request
 }
 
@@ -223,9 +234,12 @@ fn meaning(status: &Status) -> Meaning {
         return Meaning::NotCarriedOut;
     }
     match status.code() {
-        Code::Unavailable | Code::Unknown | Code::DeadlineExceeded | Code::Cancelled | Code::Internal | Code::Aborted => {
-            Meaning::Unknown
-        }
+        Code::Unavailable
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::Cancelled
+        | Code::Internal
+        | Code::Aborted => Meaning::Unknown,
         _ => Meaning::Refused,
     }
 }
@@ -248,14 +262,38 @@ mod tests {
     fn what_errors_mean() {
         let cases = [
             (Code::Unavailable, "etcdserver: no leader", Meaning::NotCarriedOut),
-            (Code::ResourceExhausted, "etcdserver: too many requests", Meaning::NotCarriedOut),
-            (Code::FailedPrecondition, "etcdserver: rpc not supported for learner", Meaning::NotCarriedOut),
+            (
+                Code::ResourceExhausted,
+                "etcdserver: too many requests",
+                Meaning::NotCarriedOut,
+            ),
+            (
+                Code::FailedPrecondition,
+                "etcdserver: rpc not supported for learner",
+                Meaning::NotCarriedOut,
+            ),
             (Code::Unavailable, "etcdserver: leader changed", Meaning::Unknown),
-            (Code::Unavailable, "etcdserver: request timed out", Meaning::Unknown),
+            (
+                Code::Unavailable,
+                "etcdserver: request timed out",
+                Meaning::Unknown,
+            ),
             (Code::Unknown, "transport error", Meaning::Unknown),
-            (Code::InvalidArgument, "etcdserver: key is not provided", Meaning::Refused),
-            (Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted", Meaning::Refused),
-            (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded", Meaning::Refused),
+            (
+                Code::InvalidArgument,
+                "etcdserver: key is not provided",
+                Meaning::Refused,
+            ),
+            (
+                Code::OutOfRange,
+                "etcdserver: mvcc: required revision has been compacted",
+                Meaning::Refused,
+            ),
+            (
+                Code::ResourceExhausted,
+                "etcdserver: mvcc: database space exceeded",
+                Meaning::Refused,
+            ),
         ];
         for (code, message, expected) in cases {
             assert_eq!(meaning(&Status::new(code, message)), expected, "{message}");

@@ -27,7 +27,10 @@ pub struct CompactArguments {
 
 /// Runs the command.
 pub async fn run(arguments: &CompactArguments, cluster: &Cluster) -> Result<Report, CommandError> {
-    let message = CompactionRequest { revision: arguments.revision, physical: arguments.physical };
+    let message = CompactionRequest {
+        revision: arguments.revision,
+        physical: arguments.physical,
+    };
     cluster
         .call(Repeat::OnlyIfNotCarriedOut, |channel| {
             let message = request(message);
@@ -35,5 +38,8 @@ pub async fn run(arguments: &CompactArguments, cluster: &Cluster) -> Result<Repo
         })
         .await?;
     let revision = arguments.revision;
-    Ok(Report::new(format!("compacted up to revision {revision}\n"), json!({ "compacted": revision })))
+    Ok(Report::new(
+        format!("compacted up to revision {revision}\n"),
+        json!({ "compacted": revision }),
+    ))
 }

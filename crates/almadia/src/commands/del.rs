@@ -37,18 +37,29 @@ impl DelArguments {
     pub fn to_request(&self) -> Result<DeleteRangeRequest, CommandError> {
         let names_nothing = self.keys.key.is_none() && !self.keys.prefix && !self.keys.from_key;
         let keys = if self.all && names_nothing {
-            KeyArguments { prefix: true, ..self.keys.clone() }
+            KeyArguments {
+                prefix: true,
+                ..self.keys.clone()
+            }
         } else {
             self.keys.clone()
         };
         let range = keys.range()?;
         if range.is_everything() && !self.all {
-            return Err(CommandError::usage("this deletes every key there is; if that is what you want, add --all"));
+            return Err(CommandError::usage(
+                "this deletes every key there is; if that is what you want, add --all",
+            ));
         }
         if self.all && !range.is_everything() {
-            return Err(CommandError::usage("--all means every key there is; leave it out, or leave the key out"));
+            return Err(CommandError::usage(
+                "--all means every key there is; leave it out, or leave the key out",
+            ));
         }
-        Ok(DeleteRangeRequest { key: range.key, range_end: range.end, prev_kv: self.prev })
+        Ok(DeleteRangeRequest {
+            key: range.key,
+            range_end: range.end,
+            prev_kv: self.prev,
+        })
     }
 }
 
@@ -58,7 +69,12 @@ pub async fn run(arguments: &DelArguments, cluster: &Cluster) -> Result<Report, 
     let answer = cluster
         .call(Repeat::OnlyIfNotCarriedOut, |channel| {
             let message = request(message.clone());
-            async move { KvClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).delete_range(message).await }
+            async move {
+                KvClient::new(channel)
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                    .delete_range(message)
+                    .await
+            }
         })
         .await?;
     let position = Position::read(answer.metadata(), answer.get_ref().header.as_ref());
@@ -99,7 +115,10 @@ mod tests {
 
     fn request(words: &[&str]) -> Result<DeleteRangeRequest, CommandError> {
         let words = std::iter::once(&"del").chain(words);
-        Line::try_parse_from(words).unwrap_or_else(|error| panic!("{error}")).del.to_request()
+        Line::try_parse_from(words)
+            .unwrap_or_else(|error| panic!("{error}"))
+            .del
+            .to_request()
     }
 
     /// Promise: nobody deletes everything by mistake.
@@ -108,9 +127,16 @@ mod tests {
         for words in [&["--prefix", ""][..], &["", "--from-key"], &["--prefix"], &[]] {
             assert!(matches!(request(words), Err(CommandError::Usage(_))), "{words:?}");
         }
-        for words in [&["--prefix", "", "--all"][..], &["--all"], &["--from-key", "", "--all"]] {
+        for words in [
+            &["--prefix", "", "--all"][..],
+            &["--all"],
+            &["--from-key", "", "--all"],
+        ] {
             let request = request(words).expect("asked for");
-            assert_eq!((&request.key[..], &request.range_end[..]), (&b"\0"[..], &b"\0"[..]));
+            assert_eq!(
+                (&request.key[..], &request.range_end[..]),
+                (&b"\0"[..], &b"\0"[..])
+            );
         }
         assert!(request(&["a", "--all"]).is_err());
         assert_eq!(&request(&["a", "--prefix"]).expect("valid").range_end[..], b"b");
@@ -118,7 +144,10 @@ mod tests {
 
     #[test]
     fn output() {
-        let answer = DeleteRangeResponse { deleted: 2, ..DeleteRangeResponse::default() };
+        let answer = DeleteRangeResponse {
+            deleted: 2,
+            ..DeleteRangeResponse::default()
+        };
         assert_eq!(render(&answer, &Position::default()).text, b"2\n");
         assert_eq!(render(&answer, &Position::default()).json["deleted"], 2);
     }

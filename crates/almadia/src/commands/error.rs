@@ -32,7 +32,9 @@ pub enum CommandError {
         message: String,
     },
     /// No address answered.
-    #[error("cannot reach the cluster at {endpoints}: {reason}; is it running? name its members with --endpoints")]
+    #[error(
+        "cannot reach the cluster at {endpoints}: {reason}; is it running? name its members with --endpoints"
+    )]
     Unreachable {
         /// The addresses that were tried.
         endpoints: String,
@@ -50,7 +52,9 @@ pub enum CommandError {
         reason: String,
     },
     /// A write was sent and no answer came that says what became of it.
-    #[error("unknown: the write may or may not have been carried out ({reason}); read the key before you repeat it")]
+    #[error(
+        "unknown: the write may or may not have been carried out ({reason}); read the key before you repeat it"
+    )]
     Unknown {
         /// What happened instead of an answer.
         reason: String,

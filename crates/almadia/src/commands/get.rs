@@ -107,7 +107,12 @@ pub async fn run(arguments: &GetArguments, cluster: &Cluster) -> Result<Report, 
             if arguments.serializable {
                 message.metadata_mut().remove("hasleader");
             }
-            async move { KvClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).range(message).await }
+            async move {
+                KvClient::new(channel)
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                    .range(message)
+                    .await
+            }
         })
         .await?
         .into_inner();
@@ -138,12 +143,20 @@ fn render(answer: &RangeResponse, arguments: &GetArguments, is_single: bool) -> 
 
 /// One line for each pair.
 pub fn lines(answer: &RangeResponse, with_value: bool) -> String {
-    answer.kvs.iter().map(|pair| pair_line(pair, with_value)).collect()
+    answer
+        .kvs
+        .iter()
+        .map(|pair| pair_line(pair, with_value))
+        .collect()
 }
 
 /// For programs.
 pub fn json(answer: &RangeResponse, with_value: bool) -> Value {
-    let pairs: Vec<Value> = answer.kvs.iter().map(|pair| pair_json(pair, with_value)).collect();
+    let pairs: Vec<Value> = answer
+        .kvs
+        .iter()
+        .map(|pair| pair_json(pair, with_value))
+        .collect();
     json!({
         "revision": answer.header.as_ref().map_or(0, |header| header.revision),
         "count": answer.count,
@@ -165,7 +178,9 @@ mod tests {
     }
 
     fn parse(line: &str) -> GetArguments {
-        Line::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{error}")).get
+        Line::try_parse_from(line.split(' '))
+            .unwrap_or_else(|error| panic!("{error}"))
+            .get
     }
 
     #[test]
@@ -173,12 +188,18 @@ mod tests {
         let request = parse("get app/ --prefix --sort modified --reverse --limit 3 --rev 9 --keys-only")
             .to_request()
             .expect("valid");
-        assert_eq!((&request.key[..], &request.range_end[..]), (&b"app/"[..], &b"app0"[..]));
+        assert_eq!(
+            (&request.key[..], &request.range_end[..]),
+            (&b"app/"[..], &b"app0"[..])
+        );
         assert_eq!((request.limit, request.revision, request.keys_only), (3, 9, true));
         assert_eq!(request.sort_order, i32::from(SortOrder::Descend));
         assert_eq!(request.sort_target, i32::from(SortTarget::Mod));
         let plain = parse("get a").to_request().expect("valid");
-        assert_eq!((plain.sort_order, plain.serializable, plain.count_only), (0, false, false));
+        assert_eq!(
+            (plain.sort_order, plain.serializable, plain.count_only),
+            (0, false, false)
+        );
         assert!(Line::try_parse_from(["get", "a", "b", "--prefix"]).is_err());
         assert!(Line::try_parse_from(["get", "a", "--rev", "0"]).is_err());
     }
@@ -193,14 +214,22 @@ mod tests {
             version: 2,
             lease: 0,
         };
-        let answer = RangeResponse { kvs: vec![pair("a", "1\n"), pair("b", "2")], count: 2, ..Default::default() };
+        let answer = RangeResponse {
+            kvs: vec![pair("a", "1\n"), pair("b", "2")],
+            count: 2,
+            ..Default::default()
+        };
         assert_eq!(render(&answer, &parse("get a c"), false).text, b"a\t1\\n\nb\t2\n");
         assert_eq!(render(&answer, &parse("get a"), true).text, b"1\n\n");
-        assert_eq!(render(&answer, &parse("get a c --keys-only"), false).text, b"a\nb\n");
+        assert_eq!(
+            render(&answer, &parse("get a c --keys-only"), false).text,
+            b"a\nb\n"
+        );
         let count = render(&answer, &parse("get a c --count"), false);
         assert_eq!((&count.text[..], &count.json["count"]), (&b"2\n"[..], &json!(2)));
         let json = json(&answer, true);
-        let expected = json!({"key": "b", "value": "2", "create_revision": 2, "mod_revision": 3, "version": 2});
+        let expected =
+            json!({"key": "b", "value": "2", "create_revision": 2, "mod_revision": 3, "version": 2});
         assert_eq!(json["kvs"][1], expected);
     }
 }

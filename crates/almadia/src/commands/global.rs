@@ -31,7 +31,14 @@ pub struct Global {
     )]
     pub timeout: Duration,
     /// What the output is for: people (text) or programs (json).
-    #[arg(short, long, global = true, value_enum, default_value = "text", help_heading = "Client options")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value = "text",
+        help_heading = "Client options"
+    )]
     pub output: Output,
 }
 
@@ -62,7 +69,9 @@ pub fn addresses(endpoints: &[String]) -> Result<Vec<Address>, CommandError> {
         .map(address)
         .collect::<Result<Vec<_>, _>>()?;
     if addresses.is_empty() {
-        return Err(CommandError::usage("no endpoint given; name one, for example --endpoints 127.0.0.1:2379"));
+        return Err(CommandError::usage(
+            "no endpoint given; name one, for example --endpoints 127.0.0.1:2379",
+        ));
     }
     Ok(addresses)
 }
@@ -70,20 +79,30 @@ pub fn addresses(endpoints: &[String]) -> Result<Vec<Address>, CommandError> {
 /// Reads one address.
 pub fn address(endpoint: &str) -> Result<Address, CommandError> {
     let bad = |why: &str| {
-        CommandError::usage(format!("bad endpoint '{endpoint}': {why}; write it as http://HOST:PORT or HOST:PORT"))
+        CommandError::usage(format!(
+            "bad endpoint '{endpoint}': {why}; write it as http://HOST:PORT or HOST:PORT"
+        ))
     };
     if endpoint.starts_with("https://") {
         return Err(bad("this client does not speak TLS yet"));
     }
-    let authority = endpoint.strip_prefix("http://").unwrap_or(endpoint).trim_end_matches('/');
+    let authority = endpoint
+        .strip_prefix("http://")
+        .unwrap_or(endpoint)
+        .trim_end_matches('/');
     if authority.contains("://") || authority.contains('/') {
         return Err(bad("it is not an http address"));
     }
-    let Some((host, port)) = authority.rsplit_once(':') else { return Err(bad("the port is missing")) };
+    let Some((host, port)) = authority.rsplit_once(':') else {
+        return Err(bad("the port is missing"));
+    };
     if host.is_empty() || port.parse::<u16>().is_err() {
         return Err(bad("host or port is not valid"));
     }
-    Ok(Address { url: format!("http://{authority}"), authority: authority.to_owned() })
+    Ok(Address {
+        url: format!("http://{authority}"),
+        authority: authority.to_owned(),
+    })
 }
 
 /// Reads a time: a number with `ms`, `s`, `m` or `h`; a bare number is seconds.
@@ -96,7 +115,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err("write a time like 250ms, 5s or 2m".to_owned()),
     };
-    let number: f64 = digits.parse().map_err(|_| "write a time like 250ms, 5s or 2m".to_owned())?;
+    let number: f64 = digits
+        .parse()
+        .map_err(|_| "write a time like 250ms, 5s or 2m".to_owned())?;
     let seconds = number * unit_seconds;
     if !(0.001..=1e9).contains(&seconds) {
         return Err("a time is at least 1ms".to_owned());
@@ -110,8 +131,16 @@ mod tests {
 
     #[test]
     fn addresses_with_and_without_scheme() {
-        let good = addresses(&["127.0.0.1:2379".into(), " http://almadia-0.almadia:2379/ ".into(), String::new()]);
-        let urls: Vec<String> = good.expect("valid").into_iter().map(|address| address.url).collect();
+        let good = addresses(&[
+            "127.0.0.1:2379".into(),
+            " http://almadia-0.almadia:2379/ ".into(),
+            String::new(),
+        ]);
+        let urls: Vec<String> = good
+            .expect("valid")
+            .into_iter()
+            .map(|address| address.url)
+            .collect();
         assert_eq!(urls, ["http://127.0.0.1:2379", "http://almadia-0.almadia:2379"]);
         assert_eq!(address("[::1]:2379").expect("valid").authority, "[::1]:2379");
     }

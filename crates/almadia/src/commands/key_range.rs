@@ -47,9 +47,16 @@ impl KeyArguments {
         let key = self.key.clone().unwrap_or_default();
         if self.prefix || self.from_key {
             if key.is_empty() {
-                return Ok(KeyRange { key: Bytes::from_static(NO_END), end: Bytes::from_static(NO_END) });
+                return Ok(KeyRange {
+                    key: Bytes::from_static(NO_END),
+                    end: Bytes::from_static(NO_END),
+                });
             }
-            let end = if self.prefix { prefix_end(key.as_bytes()) } else { Bytes::from_static(NO_END) };
+            let end = if self.prefix {
+                prefix_end(key.as_bytes())
+            } else {
+                Bytes::from_static(NO_END)
+            };
             return Ok(KeyRange { key: key.into(), end });
         }
         if key.is_empty() {
@@ -64,7 +71,10 @@ impl KeyArguments {
                  range"
             )));
         }
-        Ok(KeyRange { key: key.into(), end: end.into() })
+        Ok(KeyRange {
+            key: key.into(),
+            end: end.into(),
+        })
     }
 }
 
@@ -87,7 +97,13 @@ mod tests {
 
     fn range(key: &str, end: Option<&str>, prefix: bool, from_key: bool) -> Result<KeyRange, CommandError> {
         let key = (key != "-").then(|| key.to_owned());
-        KeyArguments { key, end: end.map(str::to_owned), prefix, from_key }.range()
+        KeyArguments {
+            key,
+            end: end.map(str::to_owned),
+            prefix,
+            from_key,
+        }
+        .range()
     }
 
     #[test]
@@ -97,8 +113,14 @@ mod tests {
             (range.key.to_vec(), range.end.to_vec())
         };
         assert_eq!(pair(range("a", None, false, false)), (b"a".to_vec(), vec![]));
-        assert_eq!(pair(range("a", Some("c"), false, false)), (b"a".to_vec(), b"c".to_vec()));
-        assert_eq!(pair(range("ab", None, true, false)), (b"ab".to_vec(), b"ac".to_vec()));
+        assert_eq!(
+            pair(range("a", Some("c"), false, false)),
+            (b"a".to_vec(), b"c".to_vec())
+        );
+        assert_eq!(
+            pair(range("ab", None, true, false)),
+            (b"ab".to_vec(), b"ac".to_vec())
+        );
         assert_eq!(pair(range("a", None, false, true)), (b"a".to_vec(), vec![0]));
         assert_eq!(pair(range("", None, true, false)), (vec![0], vec![0]));
         assert_eq!(pair(range("-", None, true, false)), (vec![0], vec![0]));
@@ -107,10 +129,16 @@ mod tests {
 
     #[test]
     fn bad_ranges_are_refused() {
-        for bad in [range("", None, false, false), range("-", None, false, false), range("b", Some("a"), false, false)] {
+        for bad in [
+            range("", None, false, false),
+            range("-", None, false, false),
+            range("b", Some("a"), false, false),
+        ] {
             assert!(matches!(bad, Err(CommandError::Usage(_))));
         }
-        let message = range("b", Some("b"), false, false).expect_err("empty").to_string();
+        let message = range("b", Some("b"), false, false)
+            .expect_err("empty")
+            .to_string();
         assert!(message.contains("does not come after"), "{message}");
     }
 

@@ -55,7 +55,17 @@ pub async fn run(arguments: &LogArguments, cluster: &Cluster) -> Result<Report, 
     let limit = arguments.limit.unwrap_or(LIMIT_DEFAULT);
     let from = match arguments.from {
         Some(from) => from,
-        None => ask(cluster, LogRequest { from: u64::MAX, limit: 1 }).await?.last.saturating_sub(limit - 1).max(1),
+        None => ask(
+            cluster,
+            LogRequest {
+                from: u64::MAX,
+                limit: 1,
+            },
+        )
+        .await?
+        .last
+        .saturating_sub(limit - 1)
+        .max(1),
     };
     let answer = ask(cluster, LogRequest { from, limit }).await?;
     Ok(render(&answer))
@@ -64,14 +74,20 @@ pub async fn run(arguments: &LogArguments, cluster: &Cluster) -> Result<Report, 
 async fn ask(cluster: &Cluster, message: LogRequest) -> Result<LogResponse, CommandError> {
     let answer = cluster
         .call(Repeat::Freely, |channel| async move {
-            AdminClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).log(message).await
+            AdminClient::new(channel)
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .log(message)
+                .await
         })
         .await;
     match answer {
         Ok(answer) => Ok(answer.into_inner()),
-        Err(CommandError::Refused { code: tonic::Code::Unimplemented, .. }) => {
-            Err(CommandError::failed("this server does not show its log: it is not an Almadia member"))
-        }
+        Err(CommandError::Refused {
+            code: tonic::Code::Unimplemented,
+            ..
+        }) => Err(CommandError::failed(
+            "this server does not show its log: it is not an Almadia member",
+        )),
         Err(error) => Err(error),
     }
 }
@@ -89,26 +105,53 @@ async fn ask_all(addresses: Vec<Address>, arguments: &LogArguments, timeout: Dur
 
 /// A member's log from `from` up to its commit index at the beginning, piece by piece.
 async fn whole_log(address: &Address, from: u64, limit: u64, timeout: Duration) -> MemberLog {
-    let mut log = MemberLog { name: address.authority.clone(), ..MemberLog::default() };
+    let mut log = MemberLog {
+        name: address.authority.clone(),
+        ..MemberLog::default()
+    };
     let channel = match connect(address, timeout).await {
         Ok(channel) => channel,
-        Err(reason) => return MemberLog { failure: Some(reason), ..log },
+        Err(reason) => {
+            return MemberLog {
+                failure: Some(reason),
+                ..log
+            };
+        }
     };
     let mut client = AdminClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let mut next = from;
     loop {
         let left = limit - log.places.len() as u64;
-        let message = LogRequest { from: next, limit: left.min(PIECE_ENTRIES) };
+        let message = LogRequest {
+            from: next,
+            limit: left.min(PIECE_ENTRIES),
+        };
         let answer = match tokio::time::timeout(timeout, client.log(message)).await {
             Ok(Ok(answer)) => answer.into_inner(),
-            Ok(Err(status)) => return MemberLog { failure: Some(status.message().to_owned()), ..log },
-            Err(_) => return MemberLog { failure: Some("no answer in time".to_owned()), ..log },
+            Ok(Err(status)) => {
+                return MemberLog {
+                    failure: Some(status.message().to_owned()),
+                    ..log
+                };
+            }
+            Err(_) => {
+                return MemberLog {
+                    failure: Some("no answer in time".to_owned()),
+                    ..log
+                };
+            }
         };
         if log.places.is_empty() {
             (log.name, log.first, log.committed) = (answer.name, answer.first, answer.committed);
         }
         let committed = log.committed;
-        log.places.extend(answer.entries.iter().map(place).filter(|place| place.index <= committed));
+        log.places.extend(
+            answer
+                .entries
+                .iter()
+                .map(place)
+                .filter(|place| place.index <= committed),
+        );
         let last = answer.entries.last().map_or(committed, |entry| entry.index);
         next = last + 1;
         if last >= committed || log.places.len() as u64 >= limit {
@@ -118,7 +161,13 @@ async fn whole_log(address: &Address, from: u64, limit: u64, timeout: Duration) 
 }
 
 fn place(entry: &LogEntry) -> Place {
-    Place { index: entry.index, term: entry.term, kind: entry.kind, checksum: entry.checksum, bytes: entry.bytes }
+    Place {
+        index: entry.index,
+        term: entry.term,
+        kind: entry.kind,
+        checksum: entry.checksum,
+        bytes: entry.bytes,
+    }
 }
 
 fn kind_name(kind: i32) -> &'static str {
@@ -141,7 +190,12 @@ fn render(answer: &LogResponse) -> Report {
                 kind_name(entry.kind).to_owned(),
                 format!("{:08x}", entry.checksum),
                 entry.bytes.to_string(),
-                if entry.index <= answer.committed { "yes" } else { "no" }.to_owned(),
+                if entry.index <= answer.committed {
+                    "yes"
+                } else {
+                    "no"
+                }
+                .to_owned(),
                 escaped(entry.description.as_bytes()),
             ]
         })
@@ -150,7 +204,18 @@ fn render(answer: &LogResponse) -> Report {
         "{}: entries {} to {}, committed up to {}\n",
         answer.name, answer.first, answer.last, answer.committed
     );
-    text.push_str(&table(&["INDEX", "TERM", "KIND", "CHECKSUM", "BYTES", "COMMITTED", "DESCRIPTION"], &rows));
+    text.push_str(&table(
+        &[
+            "INDEX",
+            "TERM",
+            "KIND",
+            "CHECKSUM",
+            "BYTES",
+            "COMMITTED",
+            "DESCRIPTION",
+        ],
+        &rows,
+    ));
     let entries: Vec<Value> = answer.entries.iter().map(entry_json).collect();
     let json = json!({
         "member": format!("{:x}", answer.member_id),
@@ -216,13 +281,18 @@ fn verdict_text(verdict: &Verdict, logs: &[MemberLog]) -> String {
     let asked = logs.iter().filter(|log| log.failure.is_none()).count();
     match verdict {
         Verdict::Same { from, to } => format!("SAME: {asked} members agree from log index {from} to {to}\n"),
-        Verdict::NothingInCommon => format!("NOTHING TO COMPARE: {asked} members have no committed entry in common\n"),
+        Verdict::NothingInCommon => {
+            format!("NOTHING TO COMPARE: {asked} members have no committed entry in common\n")
+        }
         Verdict::Different { index, places } => {
             let mut text = format!("DIFFERENT at log index {index}:\n");
             for (name, place) in places {
                 let what = place.as_ref().map_or("has no such entry".to_owned(), |place| {
                     let kind = kind_name(place.kind);
-                    format!("term {}, {kind}, {} bytes, checksum {:08x}", place.term, place.bytes, place.checksum)
+                    format!(
+                        "term {}, {kind}, {} bytes, checksum {:08x}",
+                        place.term, place.bytes, place.checksum
+                    )
                 });
                 text.push_str(&format!("  {name}: {what}\n"));
             }
@@ -263,7 +333,13 @@ INDEX  TERM  KIND     CHECKSUM  BYTES  COMMITTED  DESCRIPTION
 
     #[test]
     fn output_of_a_comparison() {
-        let place = |checksum| Place { index: 1, term: 1, kind: 1, checksum, bytes: 9 };
+        let place = |checksum| Place {
+            index: 1,
+            term: 1,
+            kind: 1,
+            checksum,
+            bytes: 9,
+        };
         let log = |name: &str, checksum| MemberLog {
             name: name.to_owned(),
             first: 1,
@@ -273,11 +349,16 @@ INDEX  TERM  KIND     CHECKSUM  BYTES  COMMITTED  DESCRIPTION
         };
         let same = render_comparison(&[log("a", 1), log("b", 1)]);
         assert_eq!(same.exit_code, 0);
-        assert!(String::from_utf8_lossy(&same.text).ends_with("SAME: 2 members agree from log index 1 to 1\n"));
+        assert!(
+            String::from_utf8_lossy(&same.text).ends_with("SAME: 2 members agree from log index 1 to 1\n")
+        );
         let different = render_comparison(&[log("a", 1), log("b", 2)]);
         assert_eq!(different.exit_code, EXIT_FAILED);
         let text = String::from_utf8_lossy(&different.text);
-        assert!(text.ends_with("  b: term 1, command, 9 bytes, checksum 00000002\n"), "{text}");
+        assert!(
+            text.ends_with("  b: term 1, command, 9 bytes, checksum 00000002\n"),
+            "{text}"
+        );
         assert_eq!(different.json["different_at"], 1);
     }
 }

@@ -60,10 +60,18 @@ pub fn compare(logs: &[MemberLog]) -> Verdict {
     let logs: Vec<&MemberLog> = logs.iter().filter(|log| log.failure.is_none()).collect();
     let at = |log: &MemberLog, index: u64| {
         let first = log.places.first()?.index;
-        log.places.get(usize::try_from(index.checked_sub(first)?).ok()?).copied()
+        log.places
+            .get(usize::try_from(index.checked_sub(first)?).ok()?)
+            .copied()
     };
-    let starts: BTreeSet<u64> = logs.iter().filter_map(|log| Some(log.places.first()?.index)).collect();
-    let ends: BTreeSet<u64> = logs.iter().filter_map(|log| Some(log.places.last()?.index)).collect();
+    let starts: BTreeSet<u64> = logs
+        .iter()
+        .filter_map(|log| Some(log.places.first()?.index))
+        .collect();
+    let ends: BTreeSet<u64> = logs
+        .iter()
+        .filter_map(|log| Some(log.places.last()?.index))
+        .collect();
     let all_have_some = logs.iter().all(|log| !log.places.is_empty());
     let (Some(from), Some(to), true) = (starts.last().copied(), ends.first().copied(), all_have_some) else {
         return Verdict::NothingInCommon;
@@ -72,8 +80,10 @@ pub fn compare(logs: &[MemberLog]) -> Verdict {
         return Verdict::NothingInCommon;
     }
     for index in from..=to {
-        let places: Vec<(String, Option<Place>)> =
-            logs.iter().map(|log| (log.name.clone(), at(log, index))).collect();
+        let places: Vec<(String, Option<Place>)> = logs
+            .iter()
+            .map(|log| (log.name.clone(), at(log, index)))
+            .collect();
         let first = places[0].1;
         // The index itself is compared, too: a member that skips one shows it here.
         if first.is_none_or(|place| place.index != index) || places.iter().any(|place| place.1 != first) {
@@ -106,14 +116,20 @@ mod tests {
 
     #[test]
     fn only_what_all_have_is_compared() {
-        let logs = [log("a", 1, &[1, 1, 2, 2]), log("b", 2, &[1, 2]), log("c", 1, &[9, 1, 2])];
+        let logs = [
+            log("a", 1, &[1, 1, 2, 2]),
+            log("b", 2, &[1, 2]),
+            log("c", 1, &[9, 1, 2]),
+        ];
         assert_eq!(compare(&logs), Verdict::Same { from: 2, to: 3 });
     }
 
     #[test]
     fn the_first_difference_is_told() {
         let logs = [log("a", 1, &[1, 1, 2]), log("b", 1, &[1, 3, 3])];
-        let Verdict::Different { index, places } = compare(&logs) else { panic!("they differ") };
+        let Verdict::Different { index, places } = compare(&logs) else {
+            panic!("they differ")
+        };
         assert_eq!((index, places[1].1.expect("has one").term), (2, 3));
     }
 
@@ -121,15 +137,30 @@ mod tests {
     fn a_gap_is_a_difference() {
         let mut gap = log("b", 1, &[1, 1, 1]);
         gap.places.remove(1);
-        assert!(matches!(compare(&[log("a", 1, &[1, 1, 1]), gap]), Verdict::Different { index: 2, .. }));
+        assert!(matches!(
+            compare(&[log("a", 1, &[1, 1, 1]), gap]),
+            Verdict::Different { index: 2, .. }
+        ));
     }
 
     #[test]
     fn nothing_in_common() {
-        assert_eq!(compare(&[log("a", 1, &[1]), log("b", 5, &[1])]), Verdict::NothingInCommon);
+        assert_eq!(
+            compare(&[log("a", 1, &[1]), log("b", 5, &[1])]),
+            Verdict::NothingInCommon
+        );
         assert_eq!(compare(&[]), Verdict::NothingInCommon);
-        assert_eq!(compare(&[log("a", 1, &[1]), MemberLog::default()]), Verdict::NothingInCommon);
-        let down = MemberLog { failure: Some("down".to_owned()), ..MemberLog::default() };
-        assert_eq!(compare(&[log("a", 1, &[1]), down]), Verdict::Same { from: 1, to: 1 });
+        assert_eq!(
+            compare(&[log("a", 1, &[1]), MemberLog::default()]),
+            Verdict::NothingInCommon
+        );
+        let down = MemberLog {
+            failure: Some("down".to_owned()),
+            ..MemberLog::default()
+        };
+        assert_eq!(
+            compare(&[log("a", 1, &[1]), down]),
+            Verdict::Same { from: 1, to: 1 }
+        );
     }
 }

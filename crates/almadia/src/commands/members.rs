@@ -45,7 +45,10 @@ pub async fn list(cluster: &Cluster, linearizable: bool) -> Result<Vec<Member>, 
 
 /// One client address of each member that has any.
 pub fn client_addresses(members: &[Member]) -> Vec<Address> {
-    members.iter().filter_map(|member| address(member.client_ur_ls.first()?).ok()).collect()
+    members
+        .iter()
+        .filter_map(|member| address(member.client_ur_ls.first()?).ok())
+        .collect()
 }
 
 /// A member that was added but has never started has no name.
@@ -56,7 +59,17 @@ pub fn is_started(member: &Member) -> bool {
 fn render(members: &[Member]) -> Report {
     let rows: Vec<Vec<String>> = members.iter().map(row).collect();
     let json: Vec<Value> = members.iter().map(member_json).collect();
-    let text = table(&["ID", "NAME", "STATE", "ROLE", "PEER ADDRESSES", "CLIENT ADDRESSES"], &rows);
+    let text = table(
+        &[
+            "ID",
+            "NAME",
+            "STATE",
+            "ROLE",
+            "PEER ADDRESSES",
+            "CLIENT ADDRESSES",
+        ],
+        &rows,
+    );
     Report::new(text, json!({ "members": json }))
 }
 
@@ -64,7 +77,12 @@ fn row(member: &Member) -> Vec<String> {
     vec![
         format!("{:x}", member.id),
         member.name.clone(),
-        if is_started(member) { "started" } else { "unstarted" }.to_owned(),
+        if is_started(member) {
+            "started"
+        } else {
+            "unstarted"
+        }
+        .to_owned(),
         if member.is_learner { "learner" } else { "voter" }.to_owned(),
         member.peer_ur_ls.join(","),
         member.client_ur_ls.join(","),

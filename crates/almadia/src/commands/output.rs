@@ -26,7 +26,11 @@ pub struct Report {
 impl Report {
     /// A success.
     pub fn new(text: impl Into<Vec<u8>>, json: Value) -> Self {
-        Self { text: text.into(), json, exit_code: EXIT_OK }
+        Self {
+            text: text.into(),
+            json,
+            exit_code: EXIT_OK,
+        }
     }
 
     /// Prints it. A reader that has gone away (`| head`) is no error.
@@ -113,8 +117,11 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         }
     }
     let line = |cells: &[&str]| {
-        let padded: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}", width = *width)).collect();
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}", width = *width))
+            .collect();
         format!("{}\n", padded.join("  ").trim_end())
     };
     let mut text = line(header);
@@ -144,12 +151,20 @@ pub fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let group = [chunk[0], chunk.get(1).copied().unwrap_or(0), chunk.get(2).copied().unwrap_or(0)];
+        let group = [
+            chunk[0],
+            chunk.get(1).copied().unwrap_or(0),
+            chunk.get(2).copied().unwrap_or(0),
+        ];
         let number = usize::from(group[0]) << 16 | usize::from(group[1]) << 8 | usize::from(group[2]);
         for place in 0..4 {
             let is_padding = place > chunk.len();
             let sixth = number >> (18 - 6 * place) & 63;
-            text.push(if is_padding { '=' } else { char::from(ALPHABET[sixth]) });
+            text.push(if is_padding {
+                '='
+            } else {
+                char::from(ALPHABET[sixth])
+            });
         }
     }
     text
@@ -162,7 +177,14 @@ mod tests {
     /// RFC 4648, section 10.
     #[test]
     fn base64_of_the_rfc() {
-        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
+        let cases = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ];
         for (plain, encoded) in cases {
             assert_eq!(base64(plain.as_bytes()), encoded);
         }
@@ -170,23 +192,41 @@ mod tests {
 
     #[test]
     fn every_pair_is_one_line() {
-        let pair = KeyValue { key: "a\tb".into(), value: b"1\n\\\xff\x01\xc3\xa9"[..].into(), ..KeyValue::default() };
+        let pair = KeyValue {
+            key: "a\tb".into(),
+            value: b"1\n\\\xff\x01\xc3\xa9"[..].into(),
+            ..KeyValue::default()
+        };
         assert_eq!(pair_line(&pair, true), "a\\tb\t1\\n\\\\\\xff\\u{1}é\n");
         assert_eq!(pair_line(&pair, false), "a\\tb\n");
     }
 
     #[test]
     fn strange_bytes_are_base64_in_json() {
-        let pair = KeyValue { key: "k".into(), value: b"\xff"[..].into(), lease: 0x5b, ..KeyValue::default() };
+        let pair = KeyValue {
+            key: "k".into(),
+            value: b"\xff"[..].into(),
+            lease: 0x5b,
+            ..KeyValue::default()
+        };
         let json = pair_json(&pair, true).to_string();
-        assert!(json.contains(r#""key":"k""#) && json.contains(r#""value_base64":"/w==""#), "{json}");
+        assert!(
+            json.contains(r#""key":"k""#) && json.contains(r#""value_base64":"/w==""#),
+            "{json}"
+        );
         assert!(json.contains(r#""lease":"5b""#), "{json}");
     }
 
     #[test]
     fn tables_and_sizes() {
-        let rows = [vec!["almadia-0".to_owned(), "1".to_owned()], vec!["b".to_owned(), String::new()]];
+        let rows = [
+            vec!["almadia-0".to_owned(), "1".to_owned()],
+            vec!["b".to_owned(), String::new()],
+        ];
         assert_eq!(table(&["NAME", "ID"], &rows), "NAME       ID\nalmadia-0  1\nb\n");
-        assert_eq!((size(20), size(24_576), size(3 << 30)), ("20 B".into(), "24.0 KiB".into(), "3.0 GiB".into()));
+        assert_eq!(
+            (size(20), size(24_576), size(3 << 30)),
+            ("20 B".into(), "24.0 KiB".into(), "3.0 GiB".into())
+        );
     }
 }

@@ -25,7 +25,9 @@ impl Position {
         let header_term = header.map(|header| header.raft_term).filter(|term| *term != 0);
         Self {
             log_index: text("almadia-log-index").and_then(|text| text.parse().ok()),
-            term: text("almadia-term").and_then(|text| text.parse().ok()).or(header_term),
+            term: text("almadia-term")
+                .and_then(|text| text.parse().ok())
+                .or(header_term),
             leader: text("almadia-leader").and_then(|text| u64::from_str_radix(text, 16).ok()),
             leader_name: text("almadia-leader-name").map(str::to_owned),
         }
@@ -66,9 +68,18 @@ mod tests {
     #[test]
     fn metadata_comes_before_the_header() {
         let mut metadata = MetadataMap::new();
-        let header = ResponseHeader { raft_term: 3, ..Default::default() };
+        let header = ResponseHeader {
+            raft_term: 3,
+            ..Default::default()
+        };
         let bare = Position::read(&metadata, Some(&header));
-        assert_eq!(bare, Position { term: Some(3), ..Position::default() });
+        assert_eq!(
+            bare,
+            Position {
+                term: Some(3),
+                ..Position::default()
+            }
+        );
         assert_eq!(bare.text(), ", term 3");
         for (name, value) in [
             ("almadia-log-index", "17"),

@@ -41,7 +41,9 @@ impl PutArguments {
     /// The request. Reads standard input when the value is `-`.
     pub fn to_request(&self) -> Result<PutRequest, CommandError> {
         if self.key.is_empty() {
-            return Err(CommandError::usage("the key is missing: a key has at least one byte"));
+            return Err(CommandError::usage(
+                "the key is missing: a key has at least one byte",
+            ));
         }
         let value = match self.value.as_deref() {
             Some("-") => {
@@ -67,7 +69,9 @@ impl PutArguments {
 /// Reads a lease id as it is printed: hexadecimal.
 pub fn lease_id(text: &str) -> Result<i64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
-    u64::from_str_radix(digits, 16).map(u64::cast_signed).map_err(|_| "a lease id is a hexadecimal number".to_owned())
+    u64::from_str_radix(digits, 16)
+        .map(u64::cast_signed)
+        .map_err(|_| "a lease id is a hexadecimal number".to_owned())
 }
 
 /// Runs the command.
@@ -91,7 +95,10 @@ fn render(answer: &PutResponse, position: &Position) -> Report {
         text.push_str(&pair_line(prev, true));
     }
     let prev = answer.prev_kv.as_ref().map(|prev| pair_json(prev, true));
-    Report::new(text, json!({ "revision": revision, "position": position.json(), "prev": prev }))
+    Report::new(
+        text,
+        json!({ "revision": revision, "position": position.json(), "prev": prev }),
+    )
 }
 
 #[cfg(test)]
@@ -111,12 +118,26 @@ mod tests {
     #[test]
     fn output() {
         let answer = PutResponse {
-            header: Some(ResponseHeader { revision: 7, ..ResponseHeader::default() }),
-            prev_kv: Some(KeyValue { key: "color".into(), value: "red".into(), ..KeyValue::default() }),
+            header: Some(ResponseHeader {
+                revision: 7,
+                ..ResponseHeader::default()
+            }),
+            prev_kv: Some(KeyValue {
+                key: "color".into(),
+                value: "red".into(),
+                ..KeyValue::default()
+            }),
         };
-        let position = Position { log_index: Some(17), term: Some(94), ..Position::default() };
+        let position = Position {
+            log_index: Some(17),
+            term: Some(94),
+            ..Position::default()
+        };
         let report = render(&answer, &position);
-        assert_eq!(report.text, b"OK: revision 7, log index 17, term 94\nbefore: color\tred\n");
+        assert_eq!(
+            report.text,
+            b"OK: revision 7, log index 17, term 94\nbefore: color\tred\n"
+        );
         assert_eq!(report.json["revision"], 7);
         assert_eq!(report.json["prev"]["value"], "red");
     }

@@ -47,8 +47,14 @@ pub async fn run(arguments: &StatusArguments, cluster: &Cluster) -> Result<Repor
     };
     let statuses = ask(addresses, cluster.timeout()).await;
     if statuses.iter().all(|status| status.answer.is_err()) {
-        let endpoints: Vec<&str> = statuses.iter().map(|status| status.address.authority.as_str()).collect();
-        let reason = statuses.iter().find_map(|status| status.answer.as_ref().err()).cloned();
+        let endpoints: Vec<&str> = statuses
+            .iter()
+            .map(|status| status.address.authority.as_str())
+            .collect();
+        let reason = statuses
+            .iter()
+            .find_map(|status| status.answer.as_ref().err())
+            .cloned();
         return Err(CommandError::Unreachable {
             endpoints: endpoints.join(", "),
             reason: reason.unwrap_or_default(),
@@ -77,16 +83,31 @@ pub async fn ask(addresses: Vec<Address>, timeout: Duration) -> Vec<MemberStatus
 async fn ask_one(address: &Address, timeout: Duration) -> Result<StatusResponse, String> {
     let channel = connect(address, timeout).await?;
     let answer = MaintenanceClient::new(channel).status(StatusRequest {}).await;
-    answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
+    answer
+        .map(tonic::Response::into_inner)
+        .map_err(|status| status.message().to_owned())
 }
 
 fn render(statuses: &[MemberStatus], members: &[Member]) -> Report {
     let header = [
-        "ENDPOINT", "NAME", "ID", "VERSION", "ROLE", "TERM", "COMMITTED", "APPLIED", "REVISION", "SIZE", "IN USE",
+        "ENDPOINT",
+        "NAME",
+        "ID",
+        "VERSION",
+        "ROLE",
+        "TERM",
+        "COMMITTED",
+        "APPLIED",
+        "REVISION",
+        "SIZE",
+        "IN USE",
         "ERRORS",
     ];
     let rows: Vec<Vec<String>> = statuses.iter().map(|status| row(status, members)).collect();
-    let json: Vec<Value> = statuses.iter().map(|status| status_json(status, members)).collect();
+    let json: Vec<Value> = statuses
+        .iter()
+        .map(|status| status_json(status, members))
+        .collect();
     let mut report = Report::new(table(&header, &rows), json!({ "members": json }));
     if statuses.iter().any(|status| status.answer.is_err()) {
         report.exit_code = EXIT_FAILED;
@@ -99,7 +120,11 @@ fn member_id(answer: &StatusResponse) -> u64 {
 }
 
 fn name_of(id: u64, members: &[Member]) -> String {
-    members.iter().find(|member| member.id == id).map(|member| member.name.clone()).unwrap_or_default()
+    members
+        .iter()
+        .find(|member| member.id == id)
+        .map(|member| member.name.clone())
+        .unwrap_or_default()
 }
 
 fn role(answer: &StatusResponse) -> &'static str {
@@ -131,7 +156,11 @@ fn row(status: &MemberStatus, members: &[Member]) -> Vec<String> {
         answer.raft_term.to_string(),
         answer.raft_index.to_string(),
         answer.raft_applied_index.to_string(),
-        answer.header.as_ref().map_or(0, |header| header.revision).to_string(),
+        answer
+            .header
+            .as_ref()
+            .map_or(0, |header| header.revision)
+            .to_string(),
         size(answer.db_size),
         size(answer.db_size_in_use),
         answer.errors.join("; "),
@@ -169,9 +198,16 @@ mod tests {
 
     #[test]
     fn output() {
-        let address = |authority: &str| Address { url: String::new(), authority: authority.to_owned() };
+        let address = |authority: &str| Address {
+            url: String::new(),
+            authority: authority.to_owned(),
+        };
         let answer = StatusResponse {
-            header: Some(ResponseHeader { member_id: 0xa, revision: 9, ..Default::default() }),
+            header: Some(ResponseHeader {
+                member_id: 0xa,
+                revision: 9,
+                ..Default::default()
+            }),
             version: "3.5.30".to_owned(),
             db_size: 24_576,
             leader: 0xa,
@@ -182,10 +218,20 @@ mod tests {
             ..StatusResponse::default()
         };
         let statuses = [
-            MemberStatus { address: address("h:1"), answer: Ok(answer) },
-            MemberStatus { address: address("h:2"), answer: Err("connection refused".to_owned()) },
+            MemberStatus {
+                address: address("h:1"),
+                answer: Ok(answer),
+            },
+            MemberStatus {
+                address: address("h:2"),
+                answer: Err("connection refused".to_owned()),
+            },
         ];
-        let members = [Member { id: 0xa, name: "almadia-0".to_owned(), ..Member::default() }];
+        let members = [Member {
+            id: 0xa,
+            name: "almadia-0".to_owned(),
+            ..Member::default()
+        }];
         let report = render(&statuses, &members);
         let expected = "\
 ENDPOINT  NAME       ID  VERSION  ROLE    TERM  COMMITTED  APPLIED  REVISION  SIZE      IN USE  ERRORS

@@ -39,11 +39,20 @@ pub struct TxnArguments {
 /// Runs the command.
 pub async fn run(arguments: &TxnArguments, cluster: &Cluster) -> Result<Report, CommandError> {
     let message = txn_script::parse(&script(arguments)?)?;
-    let repeat = if writes(&message) { Repeat::OnlyIfNotCarriedOut } else { Repeat::Freely };
+    let repeat = if writes(&message) {
+        Repeat::OnlyIfNotCarriedOut
+    } else {
+        Repeat::Freely
+    };
     let answer = cluster
         .call(repeat, |channel| {
             let message = request(message.clone());
-            async move { KvClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).txn(message).await }
+            async move {
+                KvClient::new(channel)
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                    .txn(message)
+                    .await
+            }
         })
         .await?;
     let position = Position::read(answer.metadata(), answer.get_ref().header.as_ref());
@@ -56,7 +65,9 @@ fn script(arguments: &TxnArguments) -> Result<String, CommandError> {
             .map_err(|error| CommandError::usage(format!("cannot read {}: {error}", file.display())));
     }
     if std::io::stdin().is_terminal() {
-        eprintln!("compares, blank line, operations on success, blank line, operations on failure, end of input (^D):");
+        eprintln!(
+            "compares, blank line, operations on success, blank line, operations on failure, end of input (^D):"
+        );
     }
     let mut script = String::new();
     std::io::stdin()
@@ -91,12 +102,19 @@ fn render(answer: &TxnResponse, position: &Position) -> Report {
 fn operation_text(operation: &ResponseOp) -> String {
     match &operation.response {
         Some(Response::ResponsePut(put)) => {
-            let prev = put.prev_kv.as_ref().map(|prev| format!("before: {}", pair_line(prev, true)));
+            let prev = put
+                .prev_kv
+                .as_ref()
+                .map(|prev| format!("before: {}", pair_line(prev, true)));
             format!("OK\n{}", prev.unwrap_or_default())
         }
-        Some(Response::ResponseRange(range)) if range.kvs.is_empty() && range.count > 0 => format!("{}\n", range.count),
+        Some(Response::ResponseRange(range)) if range.kvs.is_empty() && range.count > 0 => {
+            format!("{}\n", range.count)
+        }
         Some(Response::ResponseRange(range)) => get::lines(range, true),
-        Some(Response::ResponseDeleteRange(deleted)) => format!("{}\n{}", deleted.deleted, del::lines(deleted)),
+        Some(Response::ResponseDeleteRange(deleted)) => {
+            format!("{}\n{}", deleted.deleted, del::lines(deleted))
+        }
         Some(Response::ResponseTxn(_)) | None => String::new(),
     }
 }
@@ -120,14 +138,36 @@ mod tests {
 
     #[test]
     fn output() {
-        let pair = KeyValue { key: "a".into(), value: "1".into(), ..KeyValue::default() };
+        let pair = KeyValue {
+            key: "a".into(),
+            value: "1".into(),
+            ..KeyValue::default()
+        };
         let responses = [
-            Response::ResponsePut(PutResponse { header: None, prev_kv: Some(pair.clone()) }),
-            Response::ResponseRange(RangeResponse { kvs: vec![pair], count: 1, ..Default::default() }),
-            Response::ResponseDeleteRange(DeleteRangeResponse { deleted: 3, ..Default::default() }),
+            Response::ResponsePut(PutResponse {
+                header: None,
+                prev_kv: Some(pair.clone()),
+            }),
+            Response::ResponseRange(RangeResponse {
+                kvs: vec![pair],
+                count: 1,
+                ..Default::default()
+            }),
+            Response::ResponseDeleteRange(DeleteRangeResponse {
+                deleted: 3,
+                ..Default::default()
+            }),
         ];
-        let responses = responses.map(|response| ResponseOp { response: Some(response) }).to_vec();
-        let answer = TxnResponse { header: None, succeeded: true, responses };
+        let responses = responses
+            .map(|response| ResponseOp {
+                response: Some(response),
+            })
+            .to_vec();
+        let answer = TxnResponse {
+            header: None,
+            succeeded: true,
+            responses,
+        };
         let report = render(&answer, &Position::default());
         let text = String::from_utf8(report.text).expect("UTF-8");
         assert_eq!(text, "SUCCESS\n\nOK\nbefore: a\t1\n\na\t1\n\n3\n");

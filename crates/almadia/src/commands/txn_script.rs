@@ -15,7 +15,11 @@ use super::put::{PutArguments, lease_id};
 
 /// One operation as it is written in a script.
 #[derive(Clone, Debug, Parser)]
-#[command(no_binary_name = true, disable_help_flag = true, disable_help_subcommand = true)]
+#[command(
+    no_binary_name = true,
+    disable_help_flag = true,
+    disable_help_subcommand = true
+)]
 enum Operation {
     Put(PutArguments),
     Get(GetArguments),
@@ -28,7 +32,10 @@ pub fn parse(script: &str) -> Result<TxnRequest, CommandError> {
     for (at, line) in script.lines().enumerate() {
         let line = line.trim();
         if !line.is_empty() {
-            sections.last_mut().expect("there is always one").push((at + 1, line));
+            sections
+                .last_mut()
+                .expect("there is always one")
+                .push((at + 1, line));
         } else {
             sections.push(Vec::new());
         }
@@ -39,7 +46,10 @@ pub fn parse(script: &str) -> Result<TxnRequest, CommandError> {
     }
     if sections.len() > 3 {
         let line = sections[3..].iter().flatten().next().map_or(0, |line| line.0);
-        return Err(at_line(line, "a transaction has three parts with a blank line between: compares, success, failure"));
+        return Err(at_line(
+            line,
+            "a transaction has three parts with a blank line between: compares, success, failure",
+        ));
     }
     let section = |at: usize| sections.get(at).map(Vec::as_slice).unwrap_or_default();
     Ok(TxnRequest {
@@ -53,7 +63,10 @@ fn each<T>(
     lines: &[(usize, &str)],
     read: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Vec<T>, CommandError> {
-    lines.iter().map(|(at, line)| read(line).map_err(|why| at_line(*at, &why))).collect()
+    lines
+        .iter()
+        .map(|(at, line)| read(line).map_err(|why| at_line(*at, &why)))
+        .collect()
 }
 
 fn at_line(line: usize, why: &str) -> CommandError {
@@ -63,7 +76,9 @@ fn at_line(line: usize, why: &str) -> CommandError {
 /// Reads `mod("key") > "7"`; quotes may be left out where there is nothing to quote.
 fn compare(line: &str) -> Result<Compare, String> {
     let wrong = || {
-        format!("'{line}' is not a compare; write TARGET(\"KEY\") OP \"VALUE\", for example mod(\"color\") = \"7\"")
+        format!(
+            "'{line}' is not a compare; write TARGET(\"KEY\") OP \"VALUE\", for example mod(\"color\") = \"7\""
+        )
     };
     let (target, rest) = line.split_once('(').ok_or_else(wrong)?;
     let (key, rest) = quoted_until(rest, ')').ok_or_else(wrong)?;
@@ -93,14 +108,22 @@ fn compare(line: &str) -> Result<Compare, String> {
 }
 
 fn target_of(name: &str, value: &str) -> Result<(CompareTarget, TargetUnion), String> {
-    let number = || value.parse::<i64>().map_err(|_| format!("{name}() compares with a number, not '{value}'"));
+    let number = || {
+        value
+            .parse::<i64>()
+            .map_err(|_| format!("{name}() compares with a number, not '{value}'"))
+    };
     Ok(match name {
         "value" | "val" => (CompareTarget::Value, TargetUnion::Value(value.to_owned().into())),
         "version" | "ver" => (CompareTarget::Version, TargetUnion::Version(number()?)),
         "create" | "c" => (CompareTarget::Create, TargetUnion::CreateRevision(number()?)),
         "mod" | "m" => (CompareTarget::Mod, TargetUnion::ModRevision(number()?)),
         "lease" => (CompareTarget::Lease, TargetUnion::Lease(lease_id(value)?)),
-        other => return Err(format!("'{other}' cannot be compared; there are value, version, create, mod and lease")),
+        other => {
+            return Err(format!(
+                "'{other}' cannot be compared; there are value, version, create, mod and lease"
+            ));
+        }
     })
 }
 
@@ -126,14 +149,19 @@ fn operation(line: &str) -> Result<RequestOp, String> {
         Operation::Get(get) => get.to_request().map(Request::RequestRange),
         Operation::Del(del) => del.to_request().map(Request::RequestDeleteRange),
     };
-    Ok(RequestOp { request: Some(request.map_err(|error| error.to_string())?) })
+    Ok(RequestOp {
+        request: Some(request.map_err(|error| error.to_string())?),
+    })
 }
 
 /// clap explains at length; the line's number and the first line are enough here.
 fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
-    format!("{}; write put, get or del as on the command line", line.strip_prefix("error: ").unwrap_or(line))
+    format!(
+        "{}; write put, get or del as on the command line",
+        line.strip_prefix("error: ").unwrap_or(line)
+    )
 }
 
 /// Splits a line into words; double quotes with escapes, single quotes without. `None`: a quote is not closed.
@@ -143,7 +171,9 @@ fn words(line: &str) -> Option<Vec<String>> {
     while let Some(first) = rest.chars().next() {
         let (word, after) = match first {
             '"' => quoted(rest)?,
-            '\'' => rest[1..].split_once('\'').map(|(word, after)| (word.to_owned(), after))?,
+            '\'' => rest[1..]
+                .split_once('\'')
+                .map(|(word, after)| (word.to_owned(), after))?,
             _ => {
                 let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
                 (rest[..end].to_owned(), &rest[end..])
@@ -193,20 +223,33 @@ mod tests {
         assert_eq!(txn.compare[0].target_union, Some(TargetUnion::ModRevision(0)));
         assert_eq!(txn.compare[0].result, i32::from(CompareResult::Greater));
         assert_eq!(&txn.compare[1].key[..], b"color");
-        assert_eq!(txn.compare[1].target_union, Some(TargetUnion::Value("red".into())));
+        assert_eq!(
+            txn.compare[1].target_union,
+            Some(TargetUnion::Value("red".into()))
+        );
         assert_eq!(txn.compare[2].target_union, Some(TargetUnion::Lease(0x5b)));
-        let Some(Request::RequestPut(put)) = &txn.success[0].request else { panic!("a put") };
+        let Some(Request::RequestPut(put)) = &txn.success[0].request else {
+            panic!("a put")
+        };
         assert_eq!((&put.value[..], put.lease), (&b"dark blue"[..], 0x5b));
-        let Some(Request::RequestPut(put)) = &txn.failure[1].request else { panic!("a put") };
+        let Some(Request::RequestPut(put)) = &txn.failure[1].request else {
+            panic!("a put")
+        };
         assert_eq!(&put.value[..], b"say \"hi\"");
     }
 
     #[test]
     fn parts_may_be_empty() {
         let txn = parse("\nput a 1\n").expect("valid");
-        assert_eq!((txn.compare.len(), txn.success.len(), txn.failure.len()), (0, 1, 0));
+        assert_eq!(
+            (txn.compare.len(), txn.success.len(), txn.failure.len()),
+            (0, 1, 0)
+        );
         let txn = parse("version(\"a\") = \"0\"\n\n\nget a --prefix\n\n\n").expect("valid");
-        assert_eq!((txn.compare.len(), txn.success.len(), txn.failure.len()), (1, 0, 1));
+        assert_eq!(
+            (txn.compare.len(), txn.success.len(), txn.failure.len()),
+            (1, 0, 1)
+        );
         assert_eq!(parse("").expect("valid"), TxnRequest::default());
     }
 

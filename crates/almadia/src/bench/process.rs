@@ -1,0 +1,95 @@
+//! What processes used, from `/proc`: processor time, memory, bytes written.
+//!
+//! Reads only. On a system without `/proc`, or of a foreign process, there are no figures.
+
+use std::time::Duration;
+
+/// What one or more processes have used since they began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// User and system time.
+    pub cpu: Duration,
+    /// Memory in RAM now (VmRSS).
+    pub memory_bytes: u64,
+    /// The most memory it ever had in RAM (VmHWM).
+    pub memory_bytes_max: u64,
+    /// Bytes it made the kernel write to disk.
+    pub written_bytes: u64,
+}
+
+impl Usage {
+    /// Of one process.
+    pub fn of(pid: u32) -> Result<Self, String> {
+        let read = |file: &str| {
+            std::fs::read_to_string(format!("/proc/{pid}/{file}"))
+                .map_err(|error| format!("cannot read /proc/{pid}/{file}: {error}"))
+        };
+        let ticks = ticks_of(&read("stat")?).ok_or_else(|| format!("cannot understand /proc/{pid}/stat"))?;
+        let status = read("status")?;
+        let kibibytes = |name| number_after(&status, name).unwrap_or(0) * 1024;
+        // Written bytes may only be read of one's own processes.
+        let written_bytes = read("io")
+            .ok()
+            .and_then(|io| number_after(&io, "write_bytes:"))
+            .unwrap_or(0);
+        Ok(Self {
+            cpu: Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64),
+            memory_bytes: kibibytes("VmRSS:"),
+            memory_bytes_max: kibibytes("VmHWM:"),
+            written_bytes,
+        })
+    }
+
+    /// Of several, added up.
+    pub fn of_all(pids: &[u32]) -> Result<Self, String> {
+        pids.iter().try_fold(Self::default(), |sum, pid| {
+            let one = Self::of(*pid)?;
+            Ok(Self {
+                cpu: sum.cpu + one.cpu,
+                memory_bytes: sum.memory_bytes + one.memory_bytes,
+                memory_bytes_max: sum.memory_bytes_max + one.memory_bytes_max,
+                written_bytes: sum.written_bytes + one.written_bytes,
+            })
+        })
+    }
+}
+
+/// utime + stime of a stat line. The program's name may contain blanks and parentheses.
+fn ticks_of(stat: &str) -> Option<u64> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_ascii_whitespace();
+    // Behind the name: state is the first, utime the 12th, stime the 13th.
+    let user: u64 = fields.nth(11)?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+/// The number behind `name` at the beginning of a line.
+fn number_after(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_files_are_read() {
+        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 1000 0 0 0 250 50 0 0 20 0 1 0 100 0 0";
+        assert_eq!(ticks_of(stat), Some(300));
+        assert_eq!(ticks_of("7 (a"), None);
+        let status = "Name:\tx\nVmHWM:\t  200 kB\nVmRSS:\t  100 kB\n";
+        assert_eq!(
+            (number_after(status, "VmHWM:"), number_after(status, "VmSwap:")),
+            (Some(200), None)
+        );
+    }
+
+    #[test]
+    fn this_process_has_figures() {
+        let usage = Usage::of(std::process::id()).expect("on Linux");
+        assert!(usage.memory_bytes > 0 && usage.memory_bytes_max >= usage.memory_bytes);
+        assert!(Usage::of(u32::MAX).is_err());
+    }
+}

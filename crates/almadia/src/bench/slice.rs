@@ -1,0 +1,189 @@
+//! One slice: one load on one cluster for a few seconds, and what it cost.
+//!
+//! Processor time is read at the moments between which operations are counted.
+
+use std::time::{Duration, Instant};
+
+use super::engine::load::{self, Load, Plan, Window};
+use super::process::Usage;
+use super::target::Target;
+use super::workload::{Calls, Preload, Spec};
+use crate::commands::error::CommandError;
+
+/// How a slice is run.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// The load.
+    pub spec: Spec,
+    /// Clients, over all threads.
+    pub clients: usize,
+    /// Operations per second; `None` is the closed loop.
+    pub rate: Option<f64>,
+    /// Threads of the generator.
+    pub threads: usize,
+    /// Time before counting begins.
+    pub warm_up: Duration,
+    /// Time that is counted.
+    pub duration: Duration,
+}
+
+/// What came of a slice.
+pub struct SliceResult {
+    /// Operations, latencies, failures.
+    pub load: Load,
+    /// The time that was counted.
+    pub seconds: f64,
+    /// Processor time of the members, if their processes are known.
+    pub server_cpu: Option<Duration>,
+    /// Bytes the members wrote to disk.
+    pub written_bytes: Option<u64>,
+    /// Processor time of the generator.
+    pub generator_cpu: Duration,
+}
+
+impl SliceResult {
+    /// Operations per second.
+    pub fn per_second(&self) -> f64 {
+        self.load.operations as f64 / self.seconds
+    }
+
+    /// Microseconds per operation.
+    pub fn microseconds_per_operation(&self, time: Duration) -> f64 {
+        time.as_secs_f64() * 1e6 / self.load.operations as f64
+    }
+}
+
+/// Runs one slice over `connections` (host and port of each).
+pub fn run(
+    slice: &Slice,
+    target: &Target,
+    connections: &[String],
+    seed: u64,
+) -> Result<SliceResult, CommandError> {
+    let from = Instant::now() + slice.warm_up;
+    let window = Window {
+        from,
+        until: Some(from + slice.duration),
+    };
+    let threads = slice.threads.min(connections.len()).min(slice.clients).max(1);
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|thread| {
+                let plan = part_of(slice, connections, window, thread, threads);
+                let first_client = (0..thread)
+                    .map(|earlier| share(slice.clients, earlier, threads))
+                    .sum();
+                scope.spawn(move || {
+                    let mut calls = Calls::new(slice.spec.clone(), first_client, plan.clients, seed);
+                    load::run(&plan, &mut calls)
+                })
+            })
+            .collect();
+        let before = sample_at(from, target)?;
+        let after = sample_at(from + slice.duration, target)?;
+        let mut load = Load::empty();
+        for thread in running {
+            load.add(
+                &thread
+                    .join()
+                    .map_err(|_| CommandError::failed("a thread of the generator panicked"))?,
+            );
+        }
+        Ok(result(slice, load, &before, &after))
+    })
+}
+
+/// Lays out all keys; returns how many transactions failed and why.
+pub fn preload(spec: &Spec, connections: &[String], clients: usize) -> Load {
+    let window = Window {
+        from: Instant::now(),
+        until: None,
+    };
+    let plan = Plan {
+        connections: connections.to_vec(),
+        clients,
+        rate: None,
+        window,
+        keep_calls: false,
+    };
+    load::run(&plan, &mut Preload::new(spec.clone()))
+}
+
+/// What was used up to a moment.
+struct Sample {
+    at: Instant,
+    servers: Option<Usage>,
+    generator: Usage,
+}
+
+fn sample_at(moment: Instant, target: &Target) -> Result<Sample, CommandError> {
+    std::thread::sleep(moment.saturating_duration_since(Instant::now()));
+    let servers = match &target.pids[..] {
+        [] => None,
+        pids => Some(Usage::of_all(pids).map_err(CommandError::failed)?),
+    };
+    let generator = Usage::of(std::process::id()).unwrap_or_default();
+    Ok(Sample {
+        at: Instant::now(),
+        servers,
+        generator,
+    })
+}
+
+fn result(slice: &Slice, load: Load, before: &Sample, after: &Sample) -> SliceResult {
+    // Samples are taken a little late when the machine is busy: scale to the time in which operations were counted.
+    let sampled = after
+        .at
+        .saturating_duration_since(before.at)
+        .as_secs_f64()
+        .max(1e-9);
+    let scale = slice.duration.as_secs_f64() / sampled;
+    let used = before.servers.zip(after.servers);
+    SliceResult {
+        load,
+        seconds: slice.duration.as_secs_f64(),
+        server_cpu: used.map(|(before, after)| after.cpu.saturating_sub(before.cpu).mul_f64(scale)),
+        written_bytes: used.map(|(before, after)| {
+            (after.written_bytes.saturating_sub(before.written_bytes) as f64 * scale) as u64
+        }),
+        generator_cpu: after
+            .generator
+            .cpu
+            .saturating_sub(before.generator.cpu)
+            .mul_f64(scale),
+    }
+}
+
+fn part_of(slice: &Slice, connections: &[String], window: Window, thread: usize, threads: usize) -> Plan {
+    Plan {
+        connections: connections
+            .iter()
+            .skip(thread)
+            .step_by(threads)
+            .cloned()
+            .collect(),
+        clients: share(slice.clients, thread, threads),
+        rate: slice.rate.map(|rate| rate / threads as f64),
+        window,
+        keep_calls: false,
+    }
+}
+
+/// The share of one of `parts` in `whole`: they differ by one at most.
+fn share(whole: usize, part: usize, parts: usize) -> usize {
+    whole / parts + usize::from(part < whole % parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up() {
+        for (whole, parts) in [(10, 3), (1, 2), (64, 4), (0, 2)] {
+            let shares: Vec<usize> = (0..parts).map(|part| share(whole, part, parts)).collect();
+            assert_eq!(shares.iter().sum::<usize>(), whole);
+            assert!(shares.iter().max().expect("some") - shares.iter().min().expect("some") <= 1);
+        }
+    }
+}

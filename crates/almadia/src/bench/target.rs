@@ -1,0 +1,156 @@
+//! A cluster that is measured: its addresses, its processes, and which address gets the clients.
+//!
+//! Asks with the ordinary client; the load itself does not pass through here.
+
+use almadia_etcd::proto::etcdserverpb::kv_client::KvClient;
+use almadia_etcd::proto::etcdserverpb::{DeleteRangeRequest, RangeRequest, StatusResponse};
+
+use super::workload;
+use crate::commands::cluster::{Cluster, Repeat, request};
+use crate::commands::error::CommandError;
+use crate::commands::global::{Address, Global, addresses};
+use crate::commands::status;
+
+/// Which members get the clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Receiver {
+    /// The leader alone.
+    Leader,
+    /// All members in turn.
+    Any,
+    /// All members but the leader.
+    Follower,
+}
+
+/// A cluster that is measured.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// As it is called in tables.
+    pub name: String,
+    /// Client addresses.
+    pub addresses: Vec<Address>,
+    /// Processes of its members; empty: their use is not measured.
+    pub pids: Vec<u32>,
+    flags: Global,
+}
+
+impl Target {
+    /// A cluster by its addresses; `flags` gives the rest of what a client needs.
+    pub fn new(name: &str, endpoints: &[String], pids: &[u32], flags: &Global) -> Result<Self, CommandError> {
+        let flags = Global {
+            endpoints: endpoints.to_vec(),
+            ..flags.clone()
+        };
+        let addresses = addresses(endpoints)?;
+        Ok(Self {
+            name: name.to_owned(),
+            addresses,
+            pids: pids.to_vec(),
+            flags,
+        })
+    }
+
+    /// A client for questions before and after the load.
+    pub fn client(&self) -> Result<Cluster, CommandError> {
+        Cluster::new(&self.flags)
+    }
+
+    /// The place of the leader among the addresses.
+    pub async fn leader(&self) -> Result<usize, CommandError> {
+        let statuses = status::ask(self.addresses.clone(), self.flags.timeout).await;
+        let is_leader = |answer: &StatusResponse| {
+            answer.leader != 0
+                && answer
+                    .header
+                    .as_ref()
+                    .is_some_and(|header| header.member_id == answer.leader)
+        };
+        let found = statuses
+            .iter()
+            .position(|status| status.answer.as_ref().is_ok_and(is_leader));
+        found.ok_or_else(|| {
+            let reasons: Vec<String> = statuses
+                .iter()
+                .map(|status| match &status.answer {
+                    Ok(answer) => format!("{} follows {:x}", status.address.authority, answer.leader),
+                    Err(reason) => format!("{}: {reason}", status.address.authority),
+                })
+                .collect();
+            CommandError::failed(format!(
+                "no leader among the addresses of {} ({}); name all members, or use --target any",
+                self.name,
+                reasons.join(", ")
+            ))
+        })
+    }
+
+    /// Host and port of each of `connections` connections.
+    pub async fn connections(
+        &self,
+        receiver: Receiver,
+        connections: usize,
+    ) -> Result<Vec<String>, CommandError> {
+        let chosen: Vec<&Address> = match receiver {
+            Receiver::Any => self.addresses.iter().collect(),
+            Receiver::Leader if self.addresses.len() == 1 => self.addresses.iter().collect(),
+            Receiver::Leader => vec![&self.addresses[self.leader().await?]],
+            Receiver::Follower => {
+                let leader = self.leader().await?;
+                let others = self.addresses.iter().enumerate().filter(|(at, _)| *at != leader);
+                others.map(|(_, address)| address).collect()
+            }
+        };
+        if chosen.is_empty() {
+            return Err(CommandError::usage(format!(
+                "{} has no follower among its addresses",
+                self.name
+            )));
+        }
+        Ok((0..connections)
+            .map(|at| chosen[at % chosen.len()].authority.clone())
+            .collect())
+    }
+
+    /// How many keys of the benchmark there are, and the size of the first one's value.
+    pub async fn keys(&self) -> Result<(u64, usize), CommandError> {
+        let message = RangeRequest {
+            key: workload::KEY_PREFIX.into(),
+            range_end: workload::KEY_PREFIX_END.into(),
+            limit: 1,
+            ..RangeRequest::default()
+        };
+        let answer = self
+            .client()?
+            .call(Repeat::Freely, |channel| {
+                let message = request(message.clone());
+                async move { KvClient::new(channel).range(message).await }
+            })
+            .await?
+            .into_inner();
+        let value_bytes = answer.kvs.first().map_or(0, |pair| pair.value.len());
+        Ok((answer.count.unsigned_abs(), value_bytes))
+    }
+
+    /// Deletes all keys of the benchmark.
+    pub async fn clear(&self) -> Result<(), CommandError> {
+        let ranges = [
+            (workload::KEY_PREFIX, workload::KEY_PREFIX_END),
+            (workload::SWAP_PREFIX, workload::SWAP_PREFIX_END),
+        ];
+        let client = self.client()?;
+        for (key, end) in ranges {
+            let message = DeleteRangeRequest {
+                key: key.into(),
+                range_end: end.into(),
+                prev_kv: false,
+            };
+            client
+                .call(Repeat::Freely, |channel| {
+                    let message = request(message.clone());
+                    async move { KvClient::new(channel).delete_range(message).await }
+                })
+                .await?;
+        }
+        Ok(())
+    }
+}
