@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use crate::WalError;
 
-/// Told once when a call's effect is durable, or that it never will be. Runs on the wal thread: it must be cheap
-/// and must not call back into the log.
+/// Told once when a call's effect is durable, or that it never will be. Runs on the wal thread (on the caller's
+/// when the log has stopped or is closed): it must be cheap and must not wait for the log.
 pub type Done = Box<dyn FnOnce(Result<(), WalError>) + Send>;
 
 /// What an entry is for. The numbers are on disk.
