@@ -1,5 +1,31 @@
-//! Orders commands. The only crate that names openraft; no type of it leaves here.
+//! Orders commands: every member applies the same entries in the same order.
+//!
+//! The only crate that names openraft; no type of it leaves here. [`Consensus`] is the face: propose in a term,
+//! confirm a read, see who leads, hand leadership over. What it needs of the world comes in through small traits:
+//! pipes to peers ([`PeerNetwork`]), a log (`almadia-wal`), a store (`almadia-store`) and a [`KeeperHandle`] for
+//! file work. It never looks inside a command, opens a socket or reads a clock of its own.
 
+mod consensus;
+mod inbound;
+mod keeper;
+mod log_storage;
+mod membership;
 mod network;
+mod outbound;
+#[allow(missing_docs)] // openraft's names under ours; the file says what each is for
+mod raft;
+mod settings;
+mod state_machine;
+mod verdict;
+#[allow(missing_docs)] // private to the crate; each file describes its frames
+mod wire;
 
-pub use network::{DialError, Dialing, FRAME_BYTES_MAX, Lane, PIPE_FRAMES_MAX, PeerAddress, PeerNetwork, Pipe};
+pub use consensus::{Consensus, Ended, Parts, Progress, ReadIndexError, Standing};
+pub use keeper::{KeeperGone, KeeperHandle};
+pub use membership::{MemberInfo, Membered};
+pub use network::{
+    DialError, Dialing, FRAME_BYTES_MAX, Lane, PIPE_FRAMES_MAX, PeerAddress, PeerNetwork, Pipe,
+};
+pub use settings::Settings;
+pub use state_machine::{AppliedBatch, ApplySink, OwnOutcome};
+pub use verdict::Refusals;

@@ -33,9 +33,15 @@ pub enum Lane {
 impl Lane {
     /// The lane of a number on the wire.
     pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Founding, Self::Control, Self::Append, Self::Forward, Self::Snapshot]
-            .into_iter()
-            .find(|lane| *lane as u8 == number)
+        [
+            Self::Founding,
+            Self::Control,
+            Self::Append,
+            Self::Forward,
+            Self::Snapshot,
+        ]
+        .into_iter()
+        .find(|lane| *lane as u8 == number)
     }
 }
 
@@ -66,8 +72,14 @@ impl Pipe {
         let (left_send, right_receive) = mpsc::channel(PIPE_FRAMES_MAX);
         let (right_send, left_receive) = mpsc::channel(PIPE_FRAMES_MAX);
         (
-            Self { send: left_send, receive: left_receive },
-            Self { send: right_send, receive: right_receive },
+            Self {
+                send: left_send,
+                receive: left_receive,
+            },
+            Self {
+                send: right_send,
+                receive: right_receive,
+            },
         )
     }
 }

@@ -1,1 +1,18 @@
-//! almadia-member (under construction).
+//! The mind of one member: who it is, how it founds a cluster, how it proposes and reads, and how it looks after itself.
+//!
+//! Generic over disk, peer network, clock and randomness, so that whole clusters run in a simulator. It never opens a
+//! socket. [`Member`] is the face for the edge and the program; [`founding`] comes before there is a member.
+
+mod forward;
+pub mod founding;
+mod gate;
+pub mod hello;
+pub mod identity;
+mod member;
+mod proposer;
+mod reads;
+mod upkeep;
+mod waiters;
+
+pub use almadia_consensus::{MemberInfo, Membered, Settings, Standing};
+pub use member::{Applied, Ingredients, Member, ProposeError, ReadError, Status};

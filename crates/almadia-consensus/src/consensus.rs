@@ -1,0 +1,347 @@
+//! The face of consensus: propose in a term, confirm a read, see who leads, hand leadership over.
+//!
+//! Everything that can be asked of consensus is asked here, in our own types. It never looks inside a command.
+
+use crate::inbound;
+use crate::keeper::KeeperHandle;
+use crate::log_storage::LogStorage;
+use crate::membership::{MemberInfo, Membered, list};
+use crate::network::{Lane, PeerNetwork, Pipe};
+use crate::outbound::Outbound;
+use crate::raft::{CommittedLeader, Payload, Raft, from_index, to_index, to_position};
+use crate::settings::Settings;
+use crate::state_machine::{ApplySink, StateMachine};
+use crate::verdict::{Refusals, Verdict};
+use almadia_command::{LogIndex, MemberId, Proposal, Term};
+use almadia_store::{Store, View};
+use almadia_wal::Wal;
+use arc_swap::ArcSwap;
+use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{LinearizableReadError, RaftError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Consensus has ended: the member is stopping, or its log failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("consensus has ended: {0}")]
+pub struct Ended(pub String);
+
+/// Why a read could not be confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadIndexError {
+    /// This member does not lead, or not surely; ask the leader, or ask again.
+    #[error("this member cannot confirm that it leads")]
+    NotLeader,
+    /// Consensus has ended.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
+
+/// Who leads, as this member sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The highest term seen.
+    pub term: Term,
+    /// The leader of that term, if known.
+    pub leader: Option<MemberId>,
+    /// This member is it.
+    pub leading: bool,
+}
+
+/// How far the log is, as this member sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The last entry.
+    pub last: LogIndex,
+    /// The last entry known to be committed.
+    pub committed: LogIndex,
+    /// The last entry in the store.
+    pub applied: LogIndex,
+    /// The last entry that a checkpoint holds.
+    pub checkpoint: LogIndex,
+    /// The last entry dropped from the log's beginning.
+    pub purged: LogIndex,
+}
+
+/// What consensus is made of.
+pub struct Parts {
+    /// This member.
+    pub own: MemberId,
+    /// Timers.
+    pub settings: Settings,
+    /// The log.
+    pub wal: Wal,
+    /// The store as restored from its manifest.
+    pub store: Store,
+    /// Where file work is done.
+    pub keeper: KeeperHandle,
+    /// The way to the peers.
+    pub network: Arc<dyn PeerNetwork>,
+    /// Who hears of applied batches.
+    pub sink: Arc<dyn ApplySink>,
+}
+
+/// One member's part in consensus. Cheap to clone.
+#[derive(Clone)]
+pub struct Consensus {
+    raft: Raft,
+    view: Arc<ArcSwap<View>>,
+    keeper: KeeperHandle,
+    standing: watch::Receiver<Standing>,
+}
+
+impl Consensus {
+    /// Starts consensus on the current tokio runtime, which it keeps for its tasks.
+    ///
+    /// # Errors
+    /// When the log or the store cannot be taken over.
+    pub async fn start(parts: Parts) -> Result<Self, Ended> {
+        let Parts {
+            own,
+            settings,
+            wal,
+            store,
+            keeper,
+            network,
+            sink,
+        } = parts;
+        let log = LogStorage::new(wal);
+        let (machine, view) = StateMachine::new(store, own, keeper.clone(), sink).map_err(ended)?;
+        let outbound = Outbound::new(own, network, keeper.clone(), view.clone());
+        let config = Arc::new(settings.to_openraft().validate().map_err(ended)?);
+        let raft = Raft::new(own.0, config, outbound, log, machine)
+            .await
+            .map_err(ended)?;
+        let standing = watch_standing(&raft, own);
+        Ok(Self {
+            raft,
+            view,
+            keeper,
+            standing,
+        })
+    }
+
+    /// Founds the cluster with these members as voters. Every initial member calls it with the same members;
+    /// where the log already has entries it does nothing.
+    ///
+    /// # Errors
+    /// [`Ended`] when consensus has ended.
+    pub async fn found(&self, members: &[(MemberId, MemberInfo)]) -> Result<(), Ended> {
+        if self.raft.is_initialized().await.map_err(ended)? {
+            return Ok(());
+        }
+        let members: BTreeMap<u64, MemberInfo> =
+            members.iter().map(|(id, info)| (id.0, info.clone())).collect();
+        match self.raft.initialize(members).await {
+            Ok(()) => Ok(()),
+            // A leader was quicker and its entries are here already.
+            Err(RaftError::APIError(_)) => Ok(()),
+            Err(RaftError::Fatal(error)) => Err(ended(error)),
+        }
+    }
+
+    /// The newest published view.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Who leads; changes can be awaited.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
+    /// Appends proposals to the log of this member as leader of `term`, in order. Those that were certainly not
+    /// appended (it does not lead in that term, or not surely) are told to `refusals`; of all others the
+    /// asking member hears when it applies them, or when it applies an entry of a later term without them.
+    ///
+    /// # Errors
+    /// [`Ended`] when consensus has ended; then the fate of the proposals is unknown.
+    pub async fn submit(
+        &self,
+        proposals: impl IntoIterator<Item = Proposal>,
+        term: Term,
+        refusals: &Arc<dyn Refusals>,
+    ) -> Result<(), Ended> {
+        for proposal in proposals {
+            let verdict = Verdict::new(proposal.ticket(), refusals.clone());
+            let write = self
+                .raft
+                .write(Payload(proposal))
+                .with_leader(CommittedLeader::new(term.0));
+            write.responder(verdict).await.map_err(ended)?;
+        }
+        Ok(())
+    }
+
+    /// Confirms by one round to a majority that this member leads, and names the position that a linearizable
+    /// read must wait for. Reads that come together share a round. No disk write.
+    ///
+    /// # Errors
+    /// [`ReadIndexError`].
+    pub async fn read_index(&self) -> Result<LogIndex, ReadIndexError> {
+        match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+            Ok(linearizer) => Ok(to_index(linearizer.read_log_id().index())),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => {
+                Err(ReadIndexError::NotLeader)
+            }
+            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+                Err(ReadIndexError::NotLeader)
+            }
+            Err(RaftError::Fatal(error)) => Err(ended(error).into()),
+        }
+    }
+
+    /// How far the log is.
+    pub fn progress(&self) -> Progress {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        Progress {
+            last: metrics.last_log_index.map_or(LogIndex(0), to_index),
+            committed: to_position(metrics.local_committed.as_ref()).0,
+            applied: to_position(metrics.last_applied.as_ref()).0,
+            checkpoint: to_position(metrics.snapshot.as_ref()).0,
+            purged: to_position(metrics.purged.as_ref()).0,
+        }
+    }
+
+    /// The members by the newest membership entry.
+    pub fn members(&self) -> Vec<Membered> {
+        let metrics = self.raft.metrics();
+        let membership = metrics.borrow_watched().membership_config.clone();
+        list(membership.membership())
+    }
+
+    /// Hands leadership to the most caught-up voter and waits until this member no longer leads, or gives up
+    /// when the caller stops waiting. At once when it does not lead or is the only voter.
+    ///
+    /// # Errors
+    /// [`Ended`] when consensus has ended.
+    pub async fn hand_over(&self, own: MemberId) -> Result<(), Ended> {
+        let mut standing = self.standing();
+        while standing.borrow_and_update().leading {
+            let Some(heir) = self.heir(own) else { return Ok(()) };
+            tracing::info!(to = %heir, "handing leadership over");
+            self.raft.trigger().transfer_leader(heir.0).await.map_err(ended)?;
+            if standing.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn heir(&self, own: MemberId) -> Option<MemberId> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let replication = metrics.replication.as_ref()?;
+        let voters = metrics.membership_config.voter_ids().filter(|id| *id != own.0);
+        voters
+            .max_by_key(|id| to_position(replication.get(id).and_then(Option::as_ref)).0)
+            .map(MemberId)
+    }
+
+    /// Makes a checkpoint of the newest view; the keeper does the work.
+    ///
+    /// # Errors
+    /// [`Ended`] when consensus has ended.
+    pub async fn checkpoint(&self) -> Result<(), Ended> {
+        self.raft.trigger().snapshot().await.map_err(ended)
+    }
+
+    /// Drops the log up to and with `upto`, as far as a checkpoint holds it.
+    ///
+    /// # Errors
+    /// [`Ended`] when consensus has ended.
+    pub async fn purge(&self, upto: LogIndex) -> Result<(), Ended> {
+        let Some(upto) = from_index(upto) else {
+            return Ok(());
+        };
+        self.raft.trigger().purge_log(upto).await.map_err(ended)
+    }
+
+    /// Drops a slice of what a compaction left behind, between two applied batches; true when there is more.
+    ///
+    /// # Errors
+    /// [`Ended`] when consensus has ended.
+    pub async fn compact_slice(&self, revisions_max: usize) -> Result<bool, Ended> {
+        let slice = self.raft.with_state_machine(move |machine: &mut StateMachine| {
+            let more = machine.compact_slice(revisions_max);
+            Box::pin(async move { more })
+        });
+        slice.await.map_err(ended)
+    }
+
+    /// Waits until everything that was in the log at the start is known to be committed (or replaced) and
+    /// applied: before that, this member might show an older state than it showed before it stopped.
+    ///
+    /// # Errors
+    /// [`Ended`] when consensus has ended.
+    pub async fn recovered(&self) -> Result<(), Ended> {
+        self.raft.wait_for_recovery(None).await.map(|_| ()).map_err(ended)
+    }
+
+    /// Takes over a pipe that a peer opened. Founding and forwarding are not consensus' business.
+    pub fn accept(&self, lane: Lane, from: MemberId, pipe: Pipe) {
+        let raft = self.raft.clone();
+        match lane {
+            Lane::Control => drop(tokio::spawn(inbound::serve_control(raft, from, pipe))),
+            Lane::Append => drop(tokio::spawn(inbound::serve_append(raft, from, pipe))),
+            Lane::Snapshot => {
+                drop(tokio::spawn(inbound::serve_snapshot(
+                    raft,
+                    self.keeper.clone(),
+                    from,
+                    pipe,
+                )));
+            }
+            Lane::Founding | Lane::Forward => unreachable!("the member keeps this lane for itself"),
+        }
+    }
+
+    /// Ends consensus: no vote, no entry and no answer after it returns.
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "consensus did not end cleanly");
+        }
+    }
+}
+
+fn ended(error: impl std::fmt::Display) -> Ended {
+    Ended(error.to_string())
+}
+
+/// openraft's many-faced metrics as the one thing that decisions need, changed only when it changes.
+fn watch_standing(raft: &Raft, own: MemberId) -> watch::Receiver<Standing> {
+    let (tell, standing) = watch::channel(Standing::default());
+    let mut metrics = raft.server_metrics();
+    tokio::spawn(async move {
+        loop {
+            let now = {
+                let metrics = metrics.borrow_and_update();
+                let leader = metrics.current_leader.map(MemberId);
+                let leading = metrics.state.is_leader() && leader == Some(own);
+                Standing {
+                    term: Term(metrics.vote.leader_id.term),
+                    leader,
+                    leading,
+                }
+            };
+            tell.send_if_modified(|standing| {
+                let changed = *standing != now;
+                *standing = now;
+                changed
+            });
+            if metrics.changed().await.is_err() {
+                // Consensus has ended: nobody leads any more as far as this member can tell.
+                tell.send_replace(Standing {
+                    leader: None,
+                    leading: false,
+                    ..now
+                });
+                return;
+            }
+        }
+    });
+    standing
+}

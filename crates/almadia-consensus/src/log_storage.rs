@@ -1,0 +1,141 @@
+//! openraft's log, kept by `almadia-wal`.
+//!
+//! Entries are readable in memory when `append` returns; openraft hears of their persistence from the wal thread.
+//! Votes, truncations and purges go through the same queue in the same order. Nothing here decides.
+
+use crate::raft::{RaftEntry, RaftLogId, RaftVote, Types, from_entry, from_position, from_vote};
+use crate::raft::{to_entry, to_index, to_position, to_vote};
+use almadia_command::LogIndex;
+use almadia_wal::{LogId, Wal, WalError};
+use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
+use openraft::{OptionalSend, RaftLogReader};
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use tokio::sync::oneshot;
+
+/// Bytes of entries in one batch to a follower; one larger entry still goes alone.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// The log as openraft writes it.
+#[derive(Clone, Debug)]
+pub struct LogStorage {
+    wal: Wal,
+}
+
+impl LogStorage {
+    /// openraft's side of a log.
+    pub fn new(wal: Wal) -> Self {
+        Self { wal }
+    }
+
+    fn read(&self, from: LogIndex, to: LogIndex, bytes_max: usize) -> Result<Vec<RaftEntry>, io::Error> {
+        let entries = self.wal.read(from, to, bytes_max).map_err(io::Error::other)?;
+        entries
+            .into_iter()
+            .map(|entry| from_entry(entry).map_err(io::Error::other))
+            .collect()
+    }
+}
+
+fn log_id(log_id: &RaftLogId) -> LogId {
+    let (index, term) = to_position(Some(log_id));
+    LogId { index, term }
+}
+
+/// Runs one of the log's calls and waits for its turn on the wal thread.
+async fn synced(call: impl FnOnce(Box<dyn FnOnce(Result<(), WalError>) + Send>)) -> Result<(), io::Error> {
+    let (done, wait) = oneshot::channel();
+    call(Box::new(move |result| {
+        // The core may have stopped waiting; then nobody needs the word.
+        let _ = done.send(result);
+    }));
+    match wait.await {
+        Ok(result) => result.map_err(io::Error::other),
+        Err(_) => Err(io::Error::other("the log's thread has ended")),
+    }
+}
+
+impl RaftLogStorage<Types> for LogStorage {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<Types>, io::Error> {
+        let position = |id: Option<LogId>| id.and_then(|id| from_position(id.index, id.term));
+        Ok(LogState {
+            last_purged_log_id: position(self.wal.purged()),
+            last_log_id: position(self.wal.last()),
+        })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &RaftVote) -> Result<(), io::Error> {
+        synced(|done| self.wal.save_vote(to_vote(vote), done)).await
+    }
+
+    async fn save_committed(&mut self, committed: Option<RaftLogId>) -> Result<(), io::Error> {
+        if let Some(committed) = committed {
+            self.wal.save_committed(log_id(&committed));
+        }
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<RaftLogId>, io::Error> {
+        Ok(self
+            .wal
+            .committed()
+            .and_then(|id| from_position(id.index, id.term)))
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> Result<(), io::Error>
+    where
+        I: IntoIterator<Item = RaftEntry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries = entries.into_iter().map(|entry| to_entry(&entry)).collect();
+        self.wal.append(
+            entries,
+            Box::new(move |result| callback.io_completed(result.map_err(io::Error::other))),
+        );
+        Ok(())
+    }
+
+    async fn truncate_after(&mut self, last: Option<RaftLogId>) -> Result<(), io::Error> {
+        let keep = to_position(last.as_ref()).0;
+        synced(|done| self.wal.truncate_after(keep, done)).await
+    }
+
+    async fn purge(&mut self, upto: RaftLogId) -> Result<(), io::Error> {
+        self.wal.purge_to(log_id(&upto));
+        Ok(())
+    }
+}
+
+impl RaftLogReader<Types> for LogStorage {
+    async fn try_get_log_entries<RB>(&mut self, range: RB) -> Result<Vec<RaftEntry>, io::Error>
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let from = match range.start_bound() {
+            Bound::Included(start) => to_index(*start),
+            Bound::Excluded(start) => to_index(*start).next(),
+            Bound::Unbounded => LogIndex(1),
+        };
+        let to = match range.end_bound() {
+            Bound::Included(end) => to_index(*end).next(),
+            Bound::Excluded(end) => to_index(*end),
+            Bound::Unbounded => self.wal.last().map_or(LogIndex(1), |last| last.index.next()),
+        };
+        self.read(from, to, usize::MAX)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<RaftEntry>, io::Error> {
+        self.read(to_index(start), to_index(end), BATCH_BYTES_MAX)
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<RaftVote>, io::Error> {
+        Ok(self.wal.vote().as_ref().map(from_vote))
+    }
+}

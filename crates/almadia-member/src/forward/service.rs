@@ -1,0 +1,292 @@
+//! The leader's side of the forward lane.
+//!
+//! A follower whose connection broke sends its unsettled proposals again. So that none is appended twice, the
+//! leader remembers per follower the highest ticket it took in its term, and the few it refused. It never waits for an
+//! outcome.
+
+use super::wire::{self, Propose, ReadIndex, Reply, Request, Tickets, ToFollower, ToLeader};
+use crate::gate::SpaceGate;
+use almadia_command::{MemberId, Proposal, Term, Ticket};
+use almadia_consensus::{Consensus, Pipe, Refusals};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use tokio::sync::{Notify, mpsc};
+
+/// Refused tickets remembered per follower and term; beyond it the oldest are forgotten, and a proposal that is sent
+/// again after that waits for its caller's time-out.
+const REFUSED_MAX: usize = 64 * 1024;
+
+/// What the leader took from each follower in its term.
+#[derive(Debug, Default)]
+pub struct Taken {
+    followers: Mutex<BTreeMap<MemberId, TakenFrom>>,
+}
+
+#[derive(Debug, Default)]
+struct TakenFrom {
+    term: Term,
+    highest: Option<Ticket>,
+    refused: BTreeSet<Ticket>,
+}
+
+/// What is to be done with a batch of proposals.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sorted {
+    append: Vec<Proposal>,
+    refuse_again: Vec<Ticket>,
+}
+
+impl Taken {
+    fn sort(&self, from: MemberId, term: Term, proposals: Vec<Proposal>) -> Sorted {
+        let mut followers = self
+            .followers
+            .lock()
+            .expect("nobody panics while holding the taken");
+        let taken = followers.entry(from).or_default();
+        if taken.term != term {
+            *taken = TakenFrom {
+                term,
+                ..TakenFrom::default()
+            };
+        }
+        let mut sorted = Sorted::default();
+        for proposal in proposals {
+            let ticket = proposal.ticket();
+            if taken.highest.is_none_or(|highest| ticket > highest) {
+                taken.highest = Some(ticket);
+                sorted.append.push(proposal);
+            } else if taken.refused.contains(&ticket) {
+                sorted.refuse_again.push(ticket);
+            }
+        }
+        sorted
+    }
+
+    fn note_refused(&self, from: MemberId, term: Term, ticket: Ticket) {
+        let mut followers = self
+            .followers
+            .lock()
+            .expect("nobody panics while holding the taken");
+        let taken = followers.entry(from).or_default();
+        if taken.term == term {
+            taken.refused.insert(ticket);
+            if taken.refused.len() > REFUSED_MAX {
+                taken.refused.pop_first();
+            }
+        }
+    }
+}
+
+/// Collects refusals of one pipe and one term until they are sent together.
+struct PipeRefusals {
+    from: MemberId,
+    term: Term,
+    taken: Arc<Taken>,
+    outbox: Arc<Outbox>,
+}
+
+#[derive(Default)]
+struct Outbox {
+    refused: Mutex<Vec<u64>>,
+    filled: Notify,
+}
+
+impl Refusals for PipeRefusals {
+    fn refused(&self, ticket: Ticket) {
+        self.taken.note_refused(self.from, self.term, ticket);
+        self.outbox
+            .refused
+            .lock()
+            .expect("nobody panics while holding the outbox")
+            .push(ticket.0);
+        self.outbox.filled.notify_one();
+    }
+}
+
+/// Serves one follower's pipe until it closes.
+pub async fn serve(consensus: Consensus, taken: Arc<Taken>, gate: SpaceGate, from: MemberId, pipe: Pipe) {
+    let Pipe { send, mut receive } = pipe;
+    let outbox = Arc::new(Outbox::default());
+    let mut session = Session {
+        consensus,
+        taken,
+        gate,
+        from,
+        send,
+        outbox: outbox.clone(),
+        refusals: None,
+    };
+    loop {
+        tokio::select! {
+            frame = receive.recv() => {
+                let Some(frame) = frame else { return };
+                if session.take(frame).await.is_none() {
+                    return;
+                }
+            }
+            () = outbox.filled.notified() => {
+                let tickets =
+                    std::mem::take(&mut *outbox.refused.lock().expect("nobody panics while holding the outbox"));
+                let refused = Reply::Refused(Tickets { tickets, no_space: false });
+                if say(&session.send, refused).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+struct Session {
+    consensus: Consensus,
+    taken: Arc<Taken>,
+    gate: SpaceGate,
+    from: MemberId,
+    send: mpsc::Sender<Bytes>,
+    outbox: Arc<Outbox>,
+    refusals: Option<(Term, Arc<dyn Refusals>)>,
+}
+
+impl Session {
+    /// `None` ends the connection.
+    async fn take(&mut self, frame: Bytes) -> Option<()> {
+        match wire::decode::<ToLeader>(frame) {
+            Ok(ToLeader {
+                request: Some(Request::Propose(propose)),
+            }) => self.propose(propose).await,
+            Ok(ToLeader {
+                request: Some(Request::ReadIndex(number)),
+            }) => {
+                let (consensus, send) = (self.consensus.clone(), self.send.clone());
+                // Confirming takes a round to a majority; proposals behind it must not wait.
+                tokio::spawn(async move {
+                    let reply = match consensus.read_index().await {
+                        Ok(index) => Reply::ReadIndex(ReadIndex {
+                            number,
+                            index: index.0,
+                        }),
+                        Err(_) => Reply::ReadRefused(number),
+                    };
+                    say(&send, reply).await
+                });
+                Some(())
+            }
+            Ok(ToLeader { request: None }) | Err(_) => {
+                tracing::warn!(peer = %self.from, "a forwarded frame cannot be read; closing the connection");
+                None
+            }
+        }
+    }
+
+    async fn propose(&mut self, propose: Propose) -> Option<()> {
+        let term = Term(propose.term);
+        let mut proposals = Vec::with_capacity(propose.proposals.len());
+        for wire in propose.proposals {
+            // A copy, because a proposal lives long in the log and must not keep the frame's buffer alive.
+            match Proposal::from_parts(Bytes::copy_from_slice(&wire.bytes), wire.checksum) {
+                Ok(proposal) => proposals.push(proposal),
+                Err(error) => {
+                    tracing::warn!(peer = %self.from, %error, "closing the forward connection");
+                    return None;
+                }
+            }
+        }
+        let sorted = self.taken.sort(self.from, term, proposals);
+        if !sorted.refuse_again.is_empty() {
+            let tickets = sorted.refuse_again.iter().map(|ticket| ticket.0).collect();
+            say(
+                &self.send,
+                Reply::Refused(Tickets {
+                    tickets,
+                    no_space: false,
+                }),
+            )
+            .await?;
+        }
+        let (append, full): (Vec<_>, Vec<_>) = sorted
+            .append
+            .into_iter()
+            .partition(|proposal| self.gate.admits(proposal));
+        if !full.is_empty() {
+            let tickets = full.iter().map(|proposal| proposal.ticket().0).collect();
+            say(
+                &self.send,
+                Reply::Refused(Tickets {
+                    tickets,
+                    no_space: true,
+                }),
+            )
+            .await?;
+        }
+        let refusals = self.refusals(term);
+        self.consensus.submit(append, term, &refusals).await.ok()
+    }
+
+    fn refusals(&mut self, term: Term) -> Arc<dyn Refusals> {
+        match &self.refusals {
+            Some((at, refusals)) if *at == term => refusals.clone(),
+            _ => {
+                let (taken, outbox) = (self.taken.clone(), self.outbox.clone());
+                let refusals: Arc<dyn Refusals> = Arc::new(PipeRefusals {
+                    from: self.from,
+                    term,
+                    taken,
+                    outbox,
+                });
+                self.refusals = Some((term, refusals.clone()));
+                refusals
+            }
+        }
+    }
+}
+
+async fn say(send: &mpsc::Sender<Bytes>, reply: Reply) -> Option<()> {
+    send.send(wire::encode(&ToFollower { reply: Some(reply) }))
+        .await
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proposals(tickets: &[u64]) -> Vec<Proposal> {
+        tickets
+            .iter()
+            .map(|ticket| Proposal::new(MemberId(2), Ticket(*ticket), b"c"))
+            .collect()
+    }
+
+    /// A command that is sent twice must not be carried out twice.
+    #[test]
+    fn what_is_sent_again_is_appended_once() {
+        let taken = Taken::default();
+        let first = taken.sort(MemberId(2), Term(1), proposals(&[5, 6]));
+        assert_eq!(first.append.len(), 2);
+        let again = taken.sort(MemberId(2), Term(1), proposals(&[5, 6, 7]));
+        assert_eq!(again.append, proposals(&[7]));
+    }
+
+    #[test]
+    fn a_refusal_that_was_not_heard_is_said_again() {
+        let taken = Taken::default();
+        taken.sort(MemberId(2), Term(1), proposals(&[5, 6]));
+        taken.note_refused(MemberId(2), Term(1), Ticket(5));
+        let again = taken.sort(MemberId(2), Term(1), proposals(&[5, 6]));
+        assert_eq!(
+            again,
+            Sorted {
+                append: vec![],
+                refuse_again: vec![Ticket(5)]
+            }
+        );
+    }
+
+    #[test]
+    fn followers_and_terms_are_kept_apart() {
+        let taken = Taken::default();
+        taken.sort(MemberId(2), Term(1), proposals(&[9]));
+        assert_eq!(taken.sort(MemberId(3), Term(1), proposals(&[5])).append.len(), 1);
+        assert_eq!(taken.sort(MemberId(2), Term(2), proposals(&[5])).append.len(), 1);
+    }
+}

@@ -1,0 +1,97 @@
+//! The space gate: when the disk is nearly full, commands that store data are refused before they enter the log.
+//!
+//! It opens again by itself. It is a gate on proposing only: a command that is in the log is applied everywhere.
+
+use almadia_command::{Command, Kind, Operation, OperationKind, Proposal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Shared by the upkeep, which closes and opens it, and by whoever proposes.
+#[derive(Clone, Debug, Default)]
+pub struct SpaceGate {
+    closed: Arc<AtomicBool>,
+}
+
+impl SpaceGate {
+    /// Closes or opens the gate; true when that is a change.
+    pub fn set_closed(&self, closed: bool) -> bool {
+        self.closed.swap(closed, Ordering::Relaxed) != closed
+    }
+
+    /// Puts are refused.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// True when the command may enter the log now: always while the gate is open, else only when it stores
+    /// nothing.
+    pub fn admits_command(&self, command: &Command) -> bool {
+        !self.is_closed() || !stores(command)
+    }
+
+    /// The same for a forwarded proposal.
+    pub fn admits(&self, proposal: &Proposal) -> bool {
+        if !self.is_closed() {
+            return true;
+        }
+        // Bytes that do not decode are let through: applying them says what is wrong.
+        Command::decode_bytes(proposal.command()).is_ok_and(|command| !stores(&command))
+    }
+}
+
+fn stores(command: &Command) -> bool {
+    match &command.kind {
+        Some(Kind::Put(_)) => true,
+        Some(Kind::Txn(txn)) => txn.success.iter().chain(&txn.failure).any(operation_stores),
+        Some(Kind::DeleteRange(_) | Kind::Compact(_)) | None => false,
+    }
+}
+
+fn operation_stores(operation: &Operation) -> bool {
+    match &operation.kind {
+        Some(OperationKind::Put(_)) => true,
+        Some(OperationKind::Txn(txn)) => txn.success.iter().chain(&txn.failure).any(operation_stores),
+        Some(OperationKind::Range(_) | OperationKind::DeleteRange(_)) | None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use almadia_command::{Compact, DeleteRange, Put, Txn};
+
+    /// etcd's rule for NOSPACE: puts and transactions with a put are refused, the rest goes on.
+    #[test]
+    fn closed_it_refuses_what_stores_and_nothing_else() {
+        let put = || Operation {
+            kind: Some(OperationKind::Put(Put::default())),
+        };
+        let nested = Operation {
+            kind: Some(OperationKind::Txn(Txn {
+                failure: vec![put()],
+                ..Txn::default()
+            })),
+        };
+        let cases: [(Kind, bool); 5] = [
+            (Kind::Put(Put::default()), false),
+            (
+                Kind::Txn(Txn {
+                    success: vec![nested],
+                    ..Txn::default()
+                }),
+                false,
+            ),
+            (Kind::Txn(Txn::default()), true),
+            (Kind::DeleteRange(DeleteRange::default()), true),
+            (Kind::Compact(Compact::default()), true),
+        ];
+        let gate = SpaceGate::default();
+        for (kind, admitted) in cases {
+            let command = Command::from(kind);
+            gate.set_closed(false);
+            assert!(gate.admits_command(&command));
+            gate.set_closed(true);
+            assert_eq!(gate.admits_command(&command), admitted, "{command:?}");
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! One member, as the edge and the program see it: propose, read, look, stop.
+//!
+//! Everything here runs on whatever disk, network and clock it was given; it opens no socket and reads no file by
+//! itself. Cheap to clone.
+
+use crate::forward::{client, service};
+use crate::gate::SpaceGate;
+use crate::proposer;
+use crate::reads;
+use crate::upkeep::{Sizes, Upkeep};
+use crate::waiters::{Settled, Waiters};
+use almadia_command::{ClusterId, Command, Kind, LogIndex, MemberId, Term};
+use almadia_consensus::{
+    AppliedBatch, ApplySink, Consensus, KeeperHandle, Lane, MemberInfo, Membered, Parts, PeerNetwork, Pipe,
+    Settings,
+};
+use almadia_disk::Disk;
+use almadia_store::{Outcome, Store, View};
+use almadia_wal::Wal;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// After a proposal was lost to a change of leader: the new one needs a moment before it accepts.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// How long a stop waits for another member to take leadership.
+const HAND_OVER_LIMIT: Duration = Duration::from_secs(3);
+
+/// What a member is made of.
+pub struct Ingredients {
+    /// The cluster it belongs to.
+    pub cluster: ClusterId,
+    /// Its id.
+    pub own: MemberId,
+    /// Its name.
+    pub name: String,
+    /// The members that founded the cluster.
+    pub founders: Vec<(MemberId, MemberInfo)>,
+    /// Timers of consensus.
+    pub settings: Settings,
+    /// How long a request waits for its outcome before the answer is "unknown".
+    pub request_limit: Duration,
+    /// A number drawn for this start of the process.
+    pub drawn: u32,
+    /// The disk under log and store.
+    pub disk: Arc<dyn Disk>,
+    /// The log.
+    pub wal: Wal,
+    /// The store as its manifest had it.
+    pub store: Store,
+    /// Where file work is done.
+    pub keeper: KeeperHandle,
+    /// The way to the peers.
+    pub network: Arc<dyn PeerNetwork>,
+    /// Where consensus and its tasks run: apart from the clients, so that no load delays a heartbeat.
+    pub consensus_runtime: Handle,
+}
+
+/// A member that runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Member {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    cluster: ClusterId,
+    own: MemberId,
+    name: String,
+    request_limit: Duration,
+    consensus: Consensus,
+    proposals: mpsc::Sender<proposer::Queued>,
+    reads: mpsc::Sender<reads::Queued>,
+    recovered: watch::Receiver<bool>,
+    gate: SpaceGate,
+    sizes: Arc<Sizes>,
+    taken: Arc<service::Taken>,
+    consensus_runtime: Handle,
+}
+
+/// An applied command.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// What applying it answered.
+    pub outcome: Outcome,
+    /// Where it stands in the log.
+    pub index: LogIndex,
+    /// The term of its entry.
+    pub term: Term,
+}
+
+/// Why a command has no outcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Too many commands wait already; this one was not carried out.
+    #[error("too many requests are waiting")]
+    Busy,
+    /// No outcome in time: the command may or may not be carried out.
+    #[error("no outcome in time; the command may still be carried out")]
+    TimedOut,
+    /// The member stops; the command may or may not be carried out.
+    #[error("the member is stopping")]
+    Stopped,
+    /// The disk is nearly full; the command was not carried out.
+    #[error("the disk is nearly full")]
+    NoSpace,
+}
+
+/// Why a read could not be confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Too many reads wait already.
+    #[error("too many requests are waiting")]
+    Busy,
+    /// There was no leader in time.
+    #[error("there is no leader")]
+    NoLeader,
+    /// No confirmation in time.
+    #[error("no confirmation in time")]
+    TimedOut,
+    /// The member stops.
+    #[error("the member is stopping")]
+    Stopped,
+}
+
+/// A member at a glance.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// This member.
+    pub member: MemberId,
+    /// Its name.
+    pub name: String,
+    /// The highest term it has seen.
+    pub term: Term,
+    /// The leader of that term, if known.
+    pub leader: Option<MemberId>,
+    /// This member leads.
+    pub is_leader: bool,
+    /// It receives entries but does not count in majorities.
+    pub is_learner: bool,
+    /// The last entry in its log.
+    pub last_log: LogIndex,
+    /// The last entry it knows to be committed.
+    pub committed: LogIndex,
+    /// The last entry in its store.
+    pub applied: LogIndex,
+    /// Bytes of its segment files.
+    pub disk_bytes: u64,
+    /// Bytes of what can still be read.
+    pub live_bytes: u64,
+    /// Its disk is nearly full and writes are refused.
+    pub no_space: bool,
+    /// Everyone, by the newest membership entry.
+    pub members: Vec<Membered>,
+}
+
+/// Passes applied batches from the consensus runtime to the clients' one: one message, and the wake-ups of the callers
+/// happen where the callers run.
+struct Sink {
+    batches: mpsc::UnboundedSender<AppliedBatch>,
+    applied: watch::Sender<LogIndex>,
+}
+
+impl ApplySink for Sink {
+    fn applied(&self, batch: AppliedBatch) {
+        self.applied.send_replace(batch.index);
+        // Unbounded but small: outcomes in it have callers, and those are bounded by the proposer's queue.
+        let _ = self.batches.send(batch);
+    }
+}
+
+impl Member {
+    /// Starts a member on the current tokio runtime (that of the clients) and `consensus_runtime`.
+    ///
+    /// # Errors
+    /// When the log or the store cannot be taken over.
+    pub async fn start(parts: Ingredients) -> Result<Self, almadia_consensus::Ended> {
+        let waiters = Arc::new(Waiters::new(parts.drawn));
+        let (batches, queue) = mpsc::unbounded_channel();
+        let (tell_applied, applied) = watch::channel(parts.store.views().load().applied().0);
+        tokio::spawn(settle(queue, waiters.clone()));
+        let runtime = parts.consensus_runtime;
+        let wal = parts.wal.clone();
+        let consensus = Parts {
+            own: parts.own,
+            settings: parts.settings,
+            wal: parts.wal,
+            store: parts.store,
+            keeper: parts.keeper.clone(),
+            network: parts.network.clone(),
+            sink: Arc::new(Sink {
+                batches,
+                applied: tell_applied,
+            }),
+        };
+        let consensus = start_consensus(&runtime, consensus, parts.founders).await?;
+        let forward = client::start(parts.own, consensus.clone(), parts.network, waiters.clone());
+        let proposals = proposer::start(parts.own, consensus.clone(), waiters.clone(), forward.clone());
+        let (gate, sizes) = (SpaceGate::default(), Arc::new(Sizes::default()));
+        let upkeep = Upkeep {
+            consensus: consensus.clone(),
+            keeper: parts.keeper,
+            wal,
+            disk: parts.disk,
+            gate: gate.clone(),
+            sizes: sizes.clone(),
+            waiters,
+        };
+        runtime.spawn(upkeep.run());
+        let inner = Inner {
+            cluster: parts.cluster,
+            own: parts.own,
+            name: parts.name,
+            request_limit: parts.request_limit,
+            reads: reads::start(consensus.clone(), applied, forward),
+            recovered: watch_recovery(&runtime, consensus.clone()),
+            consensus,
+            proposals,
+            gate,
+            sizes,
+            taken: Arc::default(),
+            consensus_runtime: runtime,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Has a command carried out, wherever the leader is, and waits for the outcome. A change of leader in between
+    /// goes unnoticed: the command is carried out exactly once or not at all, or the answer is "timed out".
+    ///
+    /// # Errors
+    /// [`ProposeError`].
+    pub async fn propose(&self, command: Command) -> Result<Applied, ProposeError> {
+        if !self.inner.gate.admits_command(&command) {
+            return Err(ProposeError::NoSpace);
+        }
+        let physical = matches!(&command.kind, Some(Kind::Compact(compact)) if compact.physical);
+        let bytes = command.encode_bytes();
+        let outcome = tokio::time::timeout(self.inner.request_limit, self.propose_until_settled(bytes)).await;
+        let applied = outcome.unwrap_or(Err(ProposeError::TimedOut))?;
+        if physical && applied.outcome.result.is_ok() {
+            self.compaction_done().await;
+        }
+        Ok(applied)
+    }
+
+    async fn propose_until_settled(&self, bytes: bytes::Bytes) -> Result<Applied, ProposeError> {
+        loop {
+            let (give, take) = oneshot::channel();
+            self.inner
+                .proposals
+                .try_send((bytes.clone(), give))
+                .map_err(|error| match error {
+                    mpsc::error::TrySendError::Full(_) => ProposeError::Busy,
+                    mpsc::error::TrySendError::Closed(_) => ProposeError::Stopped,
+                })?;
+            match take.await {
+                Ok(Settled::Applied(own)) => {
+                    return Ok(Applied {
+                        outcome: own.outcome,
+                        index: own.index,
+                        term: own.term,
+                    });
+                }
+                Ok(Settled::Lost) => tokio::time::sleep(RETRY).await,
+                Ok(Settled::NoSpace) => return Err(ProposeError::NoSpace),
+                Ok(Settled::Unknown) => return Err(ProposeError::TimedOut),
+                Err(_) => return Err(ProposeError::Stopped),
+            }
+        }
+    }
+
+    async fn compaction_done(&self) {
+        let poll = Duration::from_millis(5);
+        while self.view().compaction_pending() {
+            tokio::time::sleep(poll).await;
+        }
+    }
+
+    /// Waits until [`Member::view`] shows everything that was acknowledged, anywhere, before this call.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read_barrier(&self) -> Result<(), ReadError> {
+        let (give, take) = oneshot::channel();
+        self.inner.reads.try_send(give).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => ReadError::Busy,
+            mpsc::error::TrySendError::Closed(_) => ReadError::Stopped,
+        })?;
+        match tokio::time::timeout(self.inner.request_limit, take).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(ReadError::Stopped),
+            Err(_) if self.inner.consensus.standing().borrow().leader.is_none() => Err(ReadError::NoLeader),
+            Err(_) => Err(ReadError::TimedOut),
+        }
+    }
+
+    /// Waits until a serializable read is safe: right after a start, this member may not have applied yet what it
+    /// showed before it stopped. Waits at most the request limit, so that such reads go on without a majority.
+    pub async fn recovered(&self) {
+        let mut recovered = self.inner.recovered.clone();
+        if *recovered.borrow() {
+            return;
+        }
+        let _ = tokio::time::timeout(self.inner.request_limit, recovered.wait_for(|done| *done)).await;
+    }
+
+    /// The newest published view.
+    pub fn view(&self) -> Arc<View> {
+        self.inner.consensus.view()
+    }
+
+    /// The highest term seen; for headers.
+    pub fn term(&self) -> Term {
+        self.inner.consensus.standing().borrow().term
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> ClusterId {
+        self.inner.cluster
+    }
+
+    /// This member's id.
+    pub fn id(&self) -> MemberId {
+        self.inner.own
+    }
+
+    /// This member at a glance.
+    pub fn status(&self) -> Status {
+        let inner = &self.inner;
+        let standing = *inner.consensus.standing().borrow();
+        let progress = inner.consensus.progress();
+        let members = inner.consensus.members();
+        let view = self.view();
+        Status {
+            cluster: inner.cluster,
+            member: inner.own,
+            name: inner.name.clone(),
+            term: standing.term,
+            leader: standing.leader,
+            is_leader: standing.leading,
+            is_learner: members
+                .iter()
+                .any(|member| member.id == inner.own && member.is_learner),
+            last_log: progress.last,
+            committed: progress.committed,
+            applied: view.applied().0,
+            disk_bytes: inner.sizes.disk_bytes.load(Ordering::Relaxed),
+            live_bytes: view.sizes().live_bytes,
+            no_space: inner.gate.is_closed(),
+            members,
+        }
+    }
+
+    /// Who leads; changes can be awaited.
+    pub fn standing(&self) -> watch::Receiver<almadia_consensus::Standing> {
+        self.inner.consensus.standing()
+    }
+
+    /// Takes over a pipe that a peer opened. Founding pipes are not a running member's business.
+    pub fn accept(&self, lane: Lane, from: MemberId, pipe: Pipe) {
+        let inner = &self.inner;
+        let _on_consensus_runtime = inner.consensus_runtime.enter();
+        match lane {
+            Lane::Forward => {
+                let (consensus, taken) = (inner.consensus.clone(), inner.taken.clone());
+                drop(tokio::spawn(service::serve(
+                    consensus,
+                    taken,
+                    inner.gate.clone(),
+                    from,
+                    pipe,
+                )));
+            }
+            Lane::Control | Lane::Append | Lane::Snapshot => inner.consensus.accept(lane, from, pipe),
+            Lane::Founding => tracing::warn!(peer = %from, "a founding pipe for a running member; closed"),
+        }
+    }
+
+    /// Makes a checkpoint now and drops the whole log that it holds. For tests and for whoever must make a
+    /// follower take a snapshot.
+    ///
+    /// # Errors
+    /// When consensus has ended.
+    pub async fn checkpoint_and_purge_all(&self) -> Result<(), almadia_consensus::Ended> {
+        let consensus = &self.inner.consensus;
+        let applied = self.view().applied().0;
+        consensus.checkpoint().await?;
+        while consensus.progress().checkpoint < applied {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        consensus.purge(applied).await
+    }
+
+    /// Ends consensus without handing over, as a crash would. For tests.
+    pub async fn abandon(&self) {
+        self.inner.consensus.shutdown().await;
+    }
+
+    /// Stops: hands leadership over if it has it, then ends consensus. The log is synced by then, because
+    /// nothing was ever acknowledged that was not.
+    pub async fn shutdown(&self) {
+        let hand_over = self.inner.consensus.hand_over(self.inner.own);
+        match tokio::time::timeout(HAND_OVER_LIMIT, hand_over).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "leadership was not handed over"),
+            Err(_) => tracing::warn!("nobody took leadership in time; stopping all the same"),
+        }
+        self.inner.consensus.shutdown().await;
+    }
+}
+
+async fn start_consensus(
+    runtime: &Handle,
+    parts: Parts,
+    founders: Vec<(MemberId, MemberInfo)>,
+) -> Result<Consensus, almadia_consensus::Ended> {
+    let started = runtime.spawn(async move {
+        let consensus = Consensus::start(parts).await?;
+        consensus.found(&founders).await?;
+        Ok(consensus)
+    });
+    started.await.expect("starting consensus does not panic")
+}
+
+fn watch_recovery(runtime: &Handle, consensus: Consensus) -> watch::Receiver<bool> {
+    let (tell, recovered) = watch::channel(false);
+    runtime.spawn(async move {
+        if consensus.recovered().await.is_ok() {
+            tell.send_replace(true);
+        }
+    });
+    recovered
+}
+
+/// Settles batch after batch, in order, on the clients' runtime.
+async fn settle(mut batches: mpsc::UnboundedReceiver<AppliedBatch>, waiters: Arc<Waiters>) {
+    while let Some(batch) = batches.recv().await {
+        waiters.applied(batch);
+    }
+}

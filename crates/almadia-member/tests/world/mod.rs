@@ -1,0 +1,233 @@
+//! A small world for tests: members on in-memory disks, connected by pipes that can be cut.
+//!
+//! Time is tokio's paused clock, so a test's seconds take no time. Not deterministic (the simulator is), but quick.
+
+use almadia_command::{ClusterId, Command, Kind, MemberId, Put, Range};
+use almadia_consensus::{DialError, Dialing, KeeperHandle, Lane, PeerAddress, PeerNetwork, Pipe};
+use almadia_disk::{Disk, MemDisk};
+use almadia_member::{Ingredients, Member, MemberInfo, Settings, Standing};
+use almadia_store::disk::Keeper;
+use almadia_wal::Wal;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+/// Who is up, and which links are cut.
+#[derive(Default)]
+pub struct Links {
+    up: BTreeMap<MemberId, Member>,
+    cut: BTreeSet<(MemberId, MemberId)>,
+    pumps: Vec<(MemberId, MemberId, JoinHandle<()>)>,
+}
+
+type Shared = Arc<Mutex<Links>>;
+
+/// One member's way to the others.
+struct Wire {
+    own: MemberId,
+    links: Shared,
+}
+
+impl PeerNetwork for Wire {
+    fn dial(&self, to: PeerAddress, lane: Lane) -> Dialing {
+        let (own, links) = (self.own, self.links.clone());
+        Box::pin(async move {
+            let mut shared = links.lock().unwrap();
+            let unreachable = || DialError::Unreachable {
+                name: to.name.clone(),
+                url: "pipe".to_owned(),
+                reason: "down or cut".to_owned(),
+            };
+            let is_cut = shared.cut.contains(&(own, to.member)) || shared.cut.contains(&(to.member, own));
+            let target = shared
+                .up
+                .get(&to.member)
+                .filter(|_| !is_cut)
+                .ok_or_else(unreachable)?
+                .clone();
+            let (near, near_end) = Pipe::pair();
+            let (far, far_end) = Pipe::pair();
+            for (from, to, mut receive, send) in [
+                (own, to.member, near_end.receive, far.send),
+                (to.member, own, far.receive, near_end.send),
+            ] {
+                // Frames cross by a task that is stopped when the link is cut.
+                let pump = tokio::spawn(async move {
+                    while let Some(frame) = receive.recv().await {
+                        if send.send(frame).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+                shared.pumps.push((from, to, pump));
+            }
+            drop(shared);
+            target.accept(lane, own, far_end);
+            Ok(near)
+        })
+    }
+}
+
+/// A cluster in one process.
+pub struct World {
+    links: Shared,
+    disks: BTreeMap<MemberId, MemDisk>,
+    founders: Vec<(MemberId, MemberInfo)>,
+}
+
+impl World {
+    /// A world with this many members, none of them started.
+    pub fn new(size: u64) -> Self {
+        let ids: Vec<MemberId> = (1..=size).map(|number| MemberId(number * 11)).collect();
+        let info = |id: &MemberId| MemberInfo {
+            name: format!("m{id}"),
+            ..MemberInfo::default()
+        };
+        Self {
+            links: Shared::default(),
+            disks: ids.iter().map(|id| (*id, MemDisk::new())).collect(),
+            founders: ids.iter().map(|id| (*id, info(id))).collect(),
+        }
+    }
+
+    /// All members' ids.
+    pub fn ids(&self) -> Vec<MemberId> {
+        self.disks.keys().copied().collect()
+    }
+
+    /// Starts all members.
+    pub async fn start_all(&self) {
+        for id in self.ids() {
+            self.start(id).await;
+        }
+    }
+
+    /// Starts a member on whatever its disk holds.
+    pub async fn start(&self, id: MemberId) -> Member {
+        let disk: Arc<dyn Disk> = Arc::new(self.disks[&id].clone());
+        let mut life = 0;
+        let options = almadia_wal::Options::new(
+            Box::new(move || {
+                life += 1;
+                life
+            }),
+            Box::new(|error| panic!("the log failed: {error}")),
+        );
+        let (wal, writer, _) = Wal::open(disk.clone(), options).unwrap();
+        almadia_wal::spawn_thread(writer).unwrap();
+        let (keeper, store) = Keeper::open(disk.clone(), almadia_store::disk::Options::default()).unwrap();
+        let member = Member::start(Ingredients {
+            cluster: ClusterId(1),
+            own: id,
+            name: format!("m{id}"),
+            founders: self.founders.clone(),
+            settings: Settings::default(),
+            request_limit: Duration::from_secs(7),
+            drawn: 1,
+            disk,
+            wal,
+            store,
+            keeper: KeeperHandle::spawn_thread(keeper).unwrap(),
+            network: Arc::new(Wire {
+                own: id,
+                links: self.links.clone(),
+            }),
+            consensus_runtime: Handle::current(),
+        });
+        let member = member.await.unwrap();
+        self.links.lock().unwrap().up.insert(id, member.clone());
+        member
+    }
+
+    /// A member that is up.
+    pub fn member(&self, id: MemberId) -> Member {
+        self.links.lock().unwrap().up[&id].clone()
+    }
+
+    /// Stops a member as a crash would: its peers see every connection break.
+    pub async fn crash(&self, id: MemberId) {
+        let member = self.links.lock().unwrap().up.remove(&id);
+        self.break_pumps(|from, to| from == id || to == id);
+        if let Some(member) = member {
+            member.abandon().await;
+        }
+    }
+
+    /// Cuts or heals both directions between a member and all others.
+    pub fn isolate(&self, id: MemberId, cut: bool) {
+        {
+            let mut links = self.links.lock().unwrap();
+            for other in self.disks.keys().filter(|other| **other != id) {
+                if cut {
+                    links.cut.insert((id, *other));
+                } else {
+                    links.cut.remove(&(id, *other));
+                }
+            }
+        }
+        if cut {
+            self.break_pumps(|from, to| from == id || to == id);
+        }
+    }
+
+    fn break_pumps(&self, hit: impl Fn(MemberId, MemberId) -> bool) {
+        let mut links = self.links.lock().unwrap();
+        links.pumps.retain(|(from, to, pump)| {
+            if hit(*from, *to) {
+                pump.abort();
+            }
+            !pump.is_finished() && !hit(*from, *to)
+        });
+    }
+
+    /// Waits until somebody leads, as all members that are up and not cut off see it.
+    pub async fn leader(&self) -> MemberId {
+        let limit = Duration::from_secs(20);
+        let search = async {
+            loop {
+                let up: Vec<Member> = self.links.lock().unwrap().up.values().cloned().collect();
+                let standings: Vec<_> = up.iter().map(|member| *member.standing().borrow()).collect();
+                let newest = standings.iter().map(|standing| standing.term).max();
+                let leads = |standing: &&Standing| standing.leading && Some(standing.term) == newest;
+                if let Some(leader) = standings.iter().find(leads).and_then(|standing| standing.leader) {
+                    return leader;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(limit, search)
+            .await
+            .expect("a leader within 20 s")
+    }
+}
+
+/// A put.
+pub fn put(key: &str, value: &str) -> Command {
+    let (key, value) = (
+        Bytes::copy_from_slice(key.as_bytes()),
+        Bytes::copy_from_slice(value.as_bytes()),
+    );
+    Kind::Put(Put {
+        key,
+        value,
+        ..Put::default()
+    })
+    .into()
+}
+
+/// A linearizable get through one member.
+pub async fn get(member: &Member, key: &str) -> Option<Vec<u8>> {
+    member.read_barrier().await.expect("a read is confirmed");
+    let range = Range {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        ..Range::default()
+    };
+    let answer = member
+        .view()
+        .range(&range)
+        .expect("a range of the present is readable");
+    answer.records.first().map(|record| record.value().to_vec())
+}
