@@ -44,7 +44,7 @@ enum Command {
     #[command(flatten)]
     Client(commands::ClientCommand),
     /// Measure any etcd v3 cluster, or two side by side.
-    Bench(bench::BenchArguments),
+    Bench(Box<bench::BenchArguments>),
     /// Print the completion script of a shell.
     Completions(commands::completions::CompletionsArguments),
 }

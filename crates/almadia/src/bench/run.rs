@@ -117,9 +117,9 @@ impl Bench<'_> {
 
     fn connections(&self, clients: usize) -> usize {
         let default = match clients {
-            1 => 1,
-            ..=64 => 4,
-            ..=256 => 8,
+            0..=1 => 1,
+            2..=64 => 4,
+            65..=256 => 8,
             _ => 16,
         };
         self.arguments
@@ -244,7 +244,7 @@ impl Bench<'_> {
 /// The order of the targets in a round: every second round the other way round.
 fn order(targets: usize, round: u32) -> Vec<usize> {
     let forward = 0..targets;
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         forward.collect()
     } else {
         forward.rev().collect()

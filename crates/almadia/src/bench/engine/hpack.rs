@@ -70,7 +70,7 @@ pub struct Trailers {
     pub http_status: Option<u16>,
     /// gRPC status code.
     pub grpc_status: Option<u32>,
-    /// gRPC status message, percent-encoded as sent.
+    /// gRPC status message.
     pub grpc_message: Option<String>,
 }
 
@@ -110,9 +110,29 @@ fn note(trailers: &mut Trailers, name: &[u8], value: &[u8]) {
     match name {
         b":status" => trailers.http_status = text.parse().ok(),
         b"grpc-status" => trailers.grpc_status = text.parse().ok(),
-        b"grpc-message" => trailers.grpc_message = Some(text.into_owned()),
+        b"grpc-message" => trailers.grpc_message = Some(without_percents(value)),
         _ => {}
     }
+}
+
+/// Undoes the percent-encoding of status messages (gRPC over HTTP/2, "Status-Message").
+fn without_percents(value: &[u8]) -> String {
+    let mut out = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                out.push(byte);
+                rest = &after[2..];
+            }
+            _ => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// An integer with a prefix of `bits` bits (section 5.1).
@@ -196,11 +216,11 @@ mod tests {
         write_text(&mut plain, "14");
         plain.push(0x40);
         write_text(&mut plain, "grpc-message");
-        write_text(&mut plain, "no leader");
+        write_text(&mut plain, "no%20leader 5%");
         let read = decode(&plain).expect("well formed");
         assert_eq!(read.http_status, Some(200));
         assert_eq!(read.grpc_status, Some(14));
-        assert_eq!(read.grpc_message.as_deref(), Some("no leader"));
+        assert_eq!(read.grpc_message.as_deref(), Some("no leader 5%"));
         // ":status" by name index with the huffman value "302".
         assert_eq!(
             decode(&[0x48, 0x82, 0x64, 0x02])
