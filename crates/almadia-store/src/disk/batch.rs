@@ -3,6 +3,7 @@
 use almadia_disk::{Disk, DiskError};
 
 use super::block::Stored;
+use super::keeper::Options;
 use super::segment::SegmentInfo;
 use super::segment_writer::SegmentWriter;
 
@@ -11,17 +12,17 @@ use super::segment_writer::SegmentWriter;
 pub(super) struct Batch {
     writer: Option<SegmentWriter>,
     done: Vec<SegmentInfo>,
-    segment_bytes: u64,
+    options: Options,
     clean_to: i64,
 }
 
 impl Batch {
     /// `clean_to` as in [`SegmentInfo::clean_to`].
-    pub(super) fn new(segment_bytes: u64, clean_to: i64) -> Self {
+    pub(super) fn new(options: &Options, clean_to: i64) -> Self {
         Self {
             writer: None,
             done: Vec::new(),
-            segment_bytes,
+            options: *options,
             clean_to,
         }
     }
@@ -34,7 +35,7 @@ impl Batch {
         record: &Stored<'_>,
     ) -> Result<(), DiskError> {
         let is_full = self.writer.as_ref().is_some_and(|writer| {
-            writer.len_bytes() >= self.segment_bytes && writer.last_revision() < Some(record.main)
+            writer.len_bytes() >= self.options.segment_bytes && writer.last_revision() < Some(record.main)
         });
         if is_full {
             self.close(disk)?;
@@ -44,7 +45,7 @@ impl Batch {
             none => {
                 let generation = *next_generation;
                 *next_generation += 1;
-                none.insert(SegmentWriter::create(disk, generation)?)
+                none.insert(SegmentWriter::create(disk, generation, self.options.block_bytes)?)
             }
         };
         writer.push(record)

@@ -9,10 +9,6 @@ use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, 
 use super::fields::{Fields, put_u32, put_varint};
 use crate::record::{Record, RecordError};
 
-/// A block is closed by the record that brings it to this size. Large enough for LZ4 to find repetitions, small
-/// enough that a cold value costs one short read.
-pub(super) const BLOCK_RAW_BYTES: usize = 256 << 10;
-
 /// The lengths and the checksum before a block's payload.
 pub(super) const BLOCK_HEADER_BYTES: usize = 12;
 

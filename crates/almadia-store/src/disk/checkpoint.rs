@@ -129,7 +129,7 @@ impl Keeper {
     fn write_delta(&mut self, view: &View) -> Result<Vec<SegmentInfo>, KeeperError> {
         let from = self.current.revision;
         // Above `from` nothing is dead at `from`; at a higher compacted revision something may be.
-        let mut batch = Batch::new(self.options.segment_bytes, from.min(view.compacted().0));
+        let mut batch = Batch::new(&self.options, from.min(view.compacted().0));
         for record in view.records_after(Revision(from)) {
             let pushed = batch.push(
                 self.disk.as_ref(),

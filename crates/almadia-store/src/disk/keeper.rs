@@ -19,11 +19,14 @@ pub struct Options {
     pub load_threads: usize,
     /// A segment is closed at the first revision that brings it to this many bytes.
     pub segment_bytes: u64,
+    /// A block is closed by the record that brings it to this many bytes before compression. The default lets LZ4
+    /// find repetitions, and a cold value costs one short read.
+    pub block_bytes: usize,
     /// With more segments than this below half of `segment_bytes`, neighbours are merged.
     pub small_segments_max: usize,
     /// Upper bound of the reserve, which is 2 % of the volume at most; 0 for none.
     pub reserve_bytes_max: u64,
-    /// Blocks (of 256 KiB raw) that one call of [`Keeper::collect_garbage`] rewrites at most.
+    /// Blocks that one call of [`Keeper::collect_garbage`] rewrites at most.
     pub slice_blocks: usize,
     /// Keys that one call of [`Keeper::collect_garbage`] counts at most.
     pub slice_keys: usize,
@@ -34,6 +37,7 @@ impl Default for Options {
         Self {
             load_threads: 2,
             segment_bytes: 64 << 20,
+            block_bytes: 256 << 10,
             small_segments_max: 12,
             reserve_bytes_max: 64 << 20,
             slice_blocks: 4,

@@ -90,7 +90,7 @@ impl Keeper {
         let rotten = segments[at];
         let start = if rotten.counts.tombstones == 0 { at } else { 0 };
         let compacted = view.compacted().0;
-        let mut batch = Batch::new(self.options.segment_bytes, compacted);
+        let mut batch = Batch::new(&self.options, compacted);
         for record in retained(view, segments[start].first, rotten.last) {
             let pushed = batch.push(
                 self.disk.as_ref(),

@@ -56,7 +56,7 @@ impl Rewrite {
             old: segments[run].to_vec(),
             done: 0,
             reading: None,
-            batch: Batch::new(options.segment_bytes, compacted),
+            batch: Batch::new(options, compacted),
             compacted,
             buffers: Buffers::default(),
         }

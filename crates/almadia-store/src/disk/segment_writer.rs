@@ -2,7 +2,7 @@
 
 use almadia_disk::{Disk, DiskError, DiskFile};
 
-use super::block::{BLOCK_RAW_BYTES, BlockMaker, Stored};
+use super::block::{BlockMaker, Stored};
 use super::names;
 use super::segment::{Counts, Footer, SegmentInfo, header};
 
@@ -18,12 +18,13 @@ pub(super) struct SegmentWriter {
     counts: Counts,
     offsets: Vec<u64>,
     raw: Vec<u8>,
+    block_bytes: usize,
     block: Vec<u8>,
     maker: BlockMaker,
 }
 
 impl SegmentWriter {
-    pub(super) fn create(disk: &dyn Disk, generation: u64) -> Result<Self, DiskError> {
+    pub(super) fn create(disk: &dyn Disk, generation: u64, block_bytes: usize) -> Result<Self, DiskError> {
         let file = disk.create(&names::segment_temporary(generation))?;
         let mut writer = Self {
             file,
@@ -34,7 +35,8 @@ impl SegmentWriter {
             last: None,
             counts: Counts::default(),
             offsets: Vec::new(),
-            raw: Vec::with_capacity(BLOCK_RAW_BYTES * 2),
+            raw: Vec::with_capacity(block_bytes * 2),
+            block_bytes,
             block: header(),
             maker: BlockMaker::new(),
         };
@@ -63,16 +65,16 @@ impl SegmentWriter {
             self.counts.tombstones += 1;
             self.counts.tombstone_bytes += bytes;
         }
-        if self.raw.len() >= BLOCK_RAW_BYTES {
+        if self.raw.len() >= self.block_bytes {
             self.close_block()
         } else {
             Ok(())
         }
     }
 
-    /// Bytes in the file so far.
+    /// Bytes in the file so far, and those waiting for their block to be full.
     pub(super) fn len_bytes(&self) -> u64 {
-        self.end
+        self.end + self.raw.len() as u64
     }
 
     /// The revision of the last record.
