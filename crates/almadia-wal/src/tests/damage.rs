@@ -3,6 +3,7 @@
 use almadia_disk::{Disk, Loss, MemDisk};
 
 use super::support::*;
+use crate::format::{FrameBuilder, Header};
 use crate::*;
 
 /// Three small segments with a frame in each block, and the entries of each frame.
@@ -141,6 +142,25 @@ fn every_byte_may_rot() {
     }
 }
 
+/// Promise: the chain of checksums notices even a loss that changes nothing.
+#[test]
+fn a_repeated_vote_is_missed_too() {
+    let disk = MemDisk::new();
+    let options = Options {
+        segment_bytes_min: 16 * 1024,
+        segment_bytes_max: 16 * 1024,
+        ..small_options()
+    };
+    let mut log = open_with(&disk, options).unwrap();
+    for _ in 0..4 {
+        log.wal.save_vote(vote(3, 2), log.done(0));
+        log.flush();
+    }
+    assert_eq!(reopen(&disk), Some(Vec::new()));
+    disk.flip_bit("wal/0000000000000001.wal", 3 * 4096, 0);
+    assert_eq!(reopen(&disk), None);
+}
+
 /// Promise: rot that comes while running is found when the bytes are read.
 #[test]
 fn rot_is_found_when_reading() {
@@ -153,6 +173,65 @@ fn rot_is_found_when_reading() {
         disk.flip_bit("wal/0000000000000002.wal", offset, 3);
     }
     assert_eq!(log.read_all(), frames.concat());
+}
+
+/// Promise: what was bent in memory before it was written is found by the checksum that came with it.
+#[test]
+fn an_entry_that_was_bent_before_is_found_when_reading() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk).unwrap();
+    let mut bent = entry(2, 1, 100);
+    bent.checksum ^= 1;
+    log.append(&[entry(1, 1, 100), bent, entry(3, 1, 100)]);
+    log.flush();
+    let log = open(&disk).unwrap();
+    let error = log.wal.read(1.into(), 4.into(), usize::MAX).unwrap_err();
+    assert!(
+        error.to_string().contains("does not match its checksum"),
+        "{error}"
+    );
+    assert_eq!(
+        log.wal.read(3.into(), 4.into(), usize::MAX).unwrap(),
+        [entry(3, 1, 100)]
+    );
+}
+
+/// Promise: frames that verify but make no sense are refused, not obeyed: a bug wrote them, or a newer release.
+#[test]
+fn senseless_frames_are_refused() {
+    let (disk, frames) = small_log();
+    let last = segments(&disk).pop().unwrap();
+    let life = Header::decode(&disk.contents(&last).unwrap()[..4096])
+        .unwrap()
+        .life;
+    let reopen_with = |index: u64, bend: fn(&mut Vec<u8>)| {
+        let mut frame = FrameBuilder::new();
+        frame.entry(&entry(index, 1, 10));
+        frame.seal(life, 3 * 4096);
+        let mut bytes = frame.bytes().to_vec();
+        bend(&mut bytes);
+        let mixed = life ^ (3 * 4096);
+        let crc = crc32c::crc32c_append((mixed ^ (mixed >> 32)) as u32, &bytes[8..]);
+        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        let disk = disk.copy();
+        disk.open(&last).unwrap().write_at(3 * 4096, &bytes).unwrap();
+        reopen(&disk)
+    };
+    let next = frames.concat().len() as u64 + 1;
+    assert_eq!(reopen_with(next, |_| ()).unwrap().len() as u64, next);
+    assert_eq!(reopen_with(next + 1, |_| ()), None, "a gap");
+    assert_eq!(reopen_with(next - 1, |_| ()), None, "an entry again");
+    assert_eq!(reopen_with(next, |bytes| bytes[40] = 77), None, "an unknown item");
+    assert_eq!(
+        reopen_with(next, |bytes| bytes[41] = 77),
+        None,
+        "an unknown kind of entry"
+    );
+    assert_eq!(
+        reopen_with(next, |bytes| bytes[20] = 2),
+        None,
+        "an item that is not there"
+    );
 }
 
 #[test]

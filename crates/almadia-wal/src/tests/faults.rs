@@ -62,8 +62,17 @@ fn check_fault(operation: Operation, skip: u64, failure: Failure) -> bool {
         }
         // And after a mere kill, whose page cache may hold more than the medium.
         pair.reopen();
-        disk.power_loss(Loss::DropUnsynced);
-        pair.reopen();
+        for seed in 0..4 {
+            pair.apply(&Op::Append { count: 3, len: 100 }).unwrap();
+            pair.apply(&Op::Step).unwrap();
+            assert_eq!(pair.history.acknowledged, pair.history.len(), "{label}");
+            disk.power_loss(if seed == 0 {
+                Loss::DropUnsynced
+            } else {
+                Loss::Seeded(seed)
+            });
+            pair.reopen();
+        }
         return true;
     }
     disk.clear_faults();

@@ -295,7 +295,7 @@ pub(super) fn any_op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Promise: what callers see is what they did, and no crash takes what was acknowledged or brings back what was not.
     #[test]

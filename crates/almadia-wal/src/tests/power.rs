@@ -83,7 +83,7 @@ fn power_may_go_at_every_moment() {
     let is_life = |op: &Op| !matches!(op, Op::Kill | Op::PowerLoss { .. });
     let strategy = prop::collection::vec(any_op().prop_filter("no crash", is_life), 60);
     let mut runner = TestRunner::deterministic();
-    for seed in 0..6 {
+    for seed in 0..12 {
         let ops = strategy.new_tree(&mut runner).unwrap().current();
         check_every_moment(&ops, seed);
     }
