@@ -1,5 +1,6 @@
 //! The benchmark as a user runs it, against a member that is just enough of etcd: does the generator's own HTTP/2 agree
 //! with a server that others wrote?
+#![allow(clippy::unwrap_used, reason = "a test may fail by it")]
 
 mod client_fake;
 
