@@ -1,3 +1,6 @@
-//! The almadia program as a library, so that its tests can use the same parts; main.rs only starts it.
+//! The almadia program as a library, so that its tests use the same parts; main.rs only reads the command line.
 
+pub mod bench;
+pub mod commands;
+pub mod demo;
 pub mod server;

@@ -64,7 +64,7 @@ fn argument(setting: &'static table::Setting) -> clap::Arg {
 
 /// The same arguments in our spelling: two dashes where etcd also takes one, and without the `experimental-` that etcd
 /// 3.5 puts before some names. Only what follows the word `server` is touched, and never the value of a flag.
-pub fn in_our_spelling(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+pub fn with_two_dashes(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut result = Vec::new();
     let mut inside = false;
     let mut value_next = false;

@@ -5,6 +5,7 @@ mod duration;
 mod file;
 mod flags;
 mod group;
+mod run;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ mod url;
 mod values;
 
 pub use config::{InitialMember, LogFormat, ServerConfig};
-pub use flags::{Flags, in_our_spelling};
+pub use flags::{Flags, with_two_dashes};
 pub use url::Url;
 use values::Values;
 
@@ -42,4 +43,9 @@ pub fn load(flags: &Flags) -> Result<ServerConfig, ConfigError> {
         .collect();
     let values = Values::gather(&flags.given, &environment, |path| std::fs::read_to_string(path))?;
     ServerConfig::from_values(&values)
+}
+
+/// Runs a member until it is asked to stop; the exit code is 2 when its settings cannot be used.
+pub fn run(flags: Flags) -> std::process::ExitCode {
+    run::run(&flags)
 }

@@ -1,7 +1,7 @@
 //! Settings as operators and installers write them: every case says what becomes of it, in words of etcd's flags.
 
 use super::values::Values;
-use super::{ConfigError, Flags, LogFormat, ServerConfig, in_our_spelling};
+use super::{ConfigError, Flags, LogFormat, ServerConfig, with_two_dashes};
 use clap::{Args, FromArgMatches};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn load_all(line: &str, environment: &[(&str, &str)], document: &str) -> Result<
         .chain(line.split_whitespace())
         .map(Into::into);
     let matches = Flags::augment_args(clap::Command::new("server"))
-        .try_get_matches_from(in_our_spelling(arguments))
+        .try_get_matches_from(with_two_dashes(arguments))
         .expect("flags that etcd knows");
     let flags = Flags::from_arg_matches(&matches).expect("made from the same table");
     let environment: Vec<(String, String)> = environment
@@ -255,7 +255,7 @@ fn one_dash_does_as_well_as_two() {
     let expected =
         ["almadia", "-o", "server", "--name", "-name", "-h", "--wal-dir=x"].map(std::ffi::OsString::from);
     assert_eq!(
-        in_our_spelling(arguments),
+        with_two_dashes(arguments),
         expected,
         "values and foreign flags stay"
     );
