@@ -1,0 +1,122 @@
+//! The transport between members: one TCP connection for each lane and peer, a handshake, then frames.
+//!
+//! It carries bytes and knows who is at the other end; it never looks inside a frame after the handshake. What it
+//! promises is in `docs/internals/peers.md`.
+
+mod dialer;
+mod frame;
+mod handshake;
+mod listener;
+mod pump;
+mod socket;
+
+pub use dialer::PeerDialer;
+pub use listener::{Accept, Accepted, PeerListener};
+pub(crate) use socket::configure as configure_socket;
+
+use almadia_command::{ClusterId, GroupId, MemberId};
+use almadia_consensus::Lane;
+use almadia_member::hello::{Hello, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
+use almadia_member::identity::Identity;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Connecting to one address takes this long at most.
+pub const CONNECT_MAX: Duration = Duration::from_secs(1);
+
+/// Resolving a name takes this long at most.
+pub const RESOLVE_MAX: Duration = Duration::from_secs(2);
+
+/// A handshake takes this long at most; then the connection is closed.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+
+/// A peer that takes no byte for this long is cut off.
+pub const STALL_MAX: Duration = Duration::from_secs(30);
+
+/// Accepted connections in the handshake at the same time; more wait in the kernel's queue.
+pub const HANDSHAKES_MAX: usize = 64;
+
+/// Accepted connections at the same time: far above lanes times members; more wait in the kernel's queue.
+pub const CONNECTIONS_MAX: usize = 1024;
+
+/// What a member tells its peers of itself. Clones share the cluster and the isolation.
+#[derive(Clone, Debug)]
+pub struct Who {
+    group: GroupId,
+    member: MemberId,
+    name: Arc<str>,
+    /// 0 until the member belongs to one. Set once.
+    cluster: Arc<AtomicU64>,
+    isolated: watch::Sender<bool>,
+}
+
+impl Who {
+    /// The member as its identity file has it.
+    pub fn new(identity: &Identity) -> Self {
+        Self {
+            group: identity.group,
+            member: identity.member,
+            name: identity.name.as_str().into(),
+            cluster: Arc::new(AtomicU64::new(identity.cluster.get())),
+            isolated: watch::Sender::new(false),
+        }
+    }
+
+    /// From now on the member belongs to `cluster`.
+    ///
+    /// # Panics
+    /// When it belonged to another one.
+    pub fn belongs_to(&self, cluster: ClusterId) {
+        let before = self.cluster.swap(cluster.get(), Ordering::Relaxed);
+        assert!(
+            before == 0 || before == cluster.get(),
+            "a member belongs to one cluster"
+        );
+    }
+
+    /// Cuts the member off its peers, or heals that: open connections end, new ones are refused in both directions.
+    /// An exercise for people; the process lives on and serves its clients.
+    pub fn isolate(&self, isolated: bool) {
+        if self.isolated.send_replace(isolated) != isolated {
+            tracing::warn!(isolated, "this member's connections to its peers were switched");
+        }
+    }
+
+    /// Is the member cut off its peers?
+    pub fn is_isolated(&self) -> bool {
+        *self.isolated.borrow()
+    }
+
+    fn isolation(&self) -> watch::Receiver<bool> {
+        self.isolated.subscribe()
+    }
+
+    fn hello(&self, to: MemberId, to_name: &str, lane: u8) -> Hello {
+        Hello {
+            version: PROTOCOL_VERSION,
+            version_min: PROTOCOL_VERSION_MIN,
+            group: self.group,
+            cluster: ClusterId(self.cluster.load(Ordering::Relaxed)),
+            from: self.member,
+            from_name: self.name.to_string(),
+            to,
+            to_name: to_name.to_owned(),
+            lane,
+        }
+    }
+
+    /// The first words to a peer we look for.
+    fn hello_to(&self, to: MemberId, to_name: &str, lane: Lane) -> Hello {
+        self.hello(to, to_name, lane as u8)
+    }
+
+    /// The answer to whoever has found us.
+    fn hello_back(&self, theirs: &Hello) -> Hello {
+        self.hello(MemberId(0), "", theirs.lane)
+    }
+}
+
+#[cfg(test)]
+mod tests;

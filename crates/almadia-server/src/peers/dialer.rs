@@ -1,0 +1,110 @@
+//! Reaches peers: resolves their names anew, tries every address, shakes hands.
+
+use super::{CONNECT_MAX, HANDSHAKE_MAX, RESOLVE_MAX, Who, handshake, pump, socket};
+use crate::url::Url;
+use almadia_consensus::{DialError, Dialing, Lane, PeerAddress, PeerNetwork, Pipe};
+use almadia_member::hello::Hello;
+use std::net::SocketAddr;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+/// Makes pipes to peers over TCP. The pipes live on the runtime that dials.
+#[derive(Clone, Debug)]
+pub struct PeerDialer {
+    who: Who,
+}
+
+/// Why one address did not work.
+enum Attempt {
+    Unreachable(String),
+    Refused(String),
+}
+
+impl PeerDialer {
+    /// A dialer that introduces itself as `who`.
+    pub fn new(who: Who) -> Self {
+        Self { who }
+    }
+
+    /// Tries all addresses of all URLs in order; the first that is the peer wins.
+    async fn connect(self, to: PeerAddress, lane: Lane) -> Result<Pipe, DialError> {
+        let hello = self.who.hello_to(to.member, &to.name, lane);
+        let mut last = (String::new(), Attempt::Unreachable("it has no URL".to_owned()));
+        for text in &to.urls {
+            let addresses = match resolve(text).await {
+                Ok(addresses) => addresses,
+                Err(reason) => {
+                    last = keep(last, (text.clone(), Attempt::Unreachable(reason)));
+                    continue;
+                }
+            };
+            for address in addresses {
+                match self.attempt(address, &hello).await {
+                    Ok(pipe) => return Ok(pipe),
+                    Err(attempt) => last = keep(last, (format!("{text} ({address})"), attempt)),
+                }
+            }
+        }
+        Err(match last {
+            (url, Attempt::Unreachable(reason)) => DialError::Unreachable {
+                name: to.name,
+                url,
+                reason,
+            },
+            (_, Attempt::Refused(reason)) => DialError::Refused {
+                name: to.name,
+                reason,
+            },
+        })
+    }
+
+    async fn attempt(&self, address: SocketAddr, hello: &Hello) -> Result<Pipe, Attempt> {
+        let unreachable = |reason: String| Attempt::Unreachable(reason);
+        let isolation = self.who.isolation();
+        if *isolation.borrow() {
+            return Err(unreachable("this member is isolated".to_owned()));
+        }
+        let mut stream = timeout(CONNECT_MAX, TcpStream::connect(address))
+            .await
+            .map_err(|_| unreachable("no connection in time".to_owned()))?
+            .map_err(|error| unreachable(error.to_string()))?;
+        socket::configure(&stream).map_err(|error| unreachable(error.to_string()))?;
+        match timeout(HANDSHAKE_MAX, handshake::introduce(&mut stream, hello)).await {
+            Err(_) => Err(unreachable("no handshake in time".to_owned())),
+            Ok(Err(error)) if error.is_refusal() => Err(Attempt::Refused(error.to_string())),
+            Ok(Err(error)) => Err(unreachable(error.to_string())),
+            Ok(Ok(())) => Ok(pump::start(stream, address, isolation, Box::new(()))),
+        }
+    }
+}
+
+impl PeerNetwork for PeerDialer {
+    fn dial(&self, to: PeerAddress, lane: Lane) -> Dialing {
+        Box::pin(self.clone().connect(to, lane))
+    }
+}
+
+/// A refusal tells more than an address that does not answer.
+fn keep(last: (String, Attempt), next: (String, Attempt)) -> (String, Attempt) {
+    match (&last.1, &next.1) {
+        (Attempt::Refused(_), Attempt::Unreachable(_)) => last,
+        _ => next,
+    }
+}
+
+async fn resolve(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    if url.is_tls {
+        return Err("https between members is not supported by this release yet; use http".to_owned());
+    }
+    let found = timeout(RESOLVE_MAX, lookup_host((url.host.as_str(), url.port))).await;
+    let addresses: Vec<SocketAddr> = found
+        .map_err(|_| "the name was not resolved in time".to_owned())?
+        .map_err(|error| error.to_string())?
+        .collect();
+    if addresses.is_empty() {
+        Err("the name has no address".to_owned())
+    } else {
+        Ok(addresses)
+    }
+}

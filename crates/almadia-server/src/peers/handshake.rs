@@ -1,0 +1,85 @@
+//! The first frame in each direction, over a stream. The rules are `almadia_member::hello`'s.
+
+use super::frame::{FrameError, put_header, read_one};
+use almadia_member::hello::{
+    FirstFrame, HELLO_BYTES_MAX, Hello, HelloError, HelloRefusal, check, decode, encode_refusal,
+};
+use std::io;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HandshakeError {
+    /// The connection broke or carries something else than frames.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The first frame is not one.
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    /// The members do not belong together.
+    #[error(transparent)]
+    Refused(#[from] HelloRefusal),
+    /// The other side refuses us.
+    #[error("{0}")]
+    RefusedByPeer(String),
+}
+
+impl HandshakeError {
+    /// True when one side refused the other; else the connection did not work.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::RefusedByPeer(_))
+    }
+}
+
+/// The dialer's part: says hello, and checks who answers.
+pub(super) async fn introduce<S>(stream: &mut S, ours: &Hello) -> Result<(), HandshakeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    say(stream, &ours.encode()).await?;
+    match decode(&read_one(stream, HELLO_BYTES_MAX).await?)? {
+        FirstFrame::Hello(theirs) => Ok(check(ours, &theirs)?),
+        FirstFrame::Refusal(reason) => Err(HandshakeError::RefusedByPeer(reason)),
+    }
+}
+
+/// The listener's part: hears who comes, and answers with a hello or with a refusal.
+pub(super) async fn receive<S>(
+    stream: &mut S,
+    answer: impl Fn(&Hello) -> Hello,
+) -> Result<Hello, HandshakeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let theirs = match decode(&read_one(stream, HELLO_BYTES_MAX).await?)? {
+        FirstFrame::Hello(theirs) => theirs,
+        FirstFrame::Refusal(reason) => return Err(HandshakeError::RefusedByPeer(reason)),
+    };
+    let ours = answer(&theirs);
+    if let Err(refusal) = check(&ours, &theirs) {
+        // The other side logs it better than we: it knows what it was looking for.
+        let _ = say(stream, &encode_refusal(&refusal.to_string())).await;
+        return Err(refusal.into());
+    }
+    say(stream, &ours.encode()).await?;
+    Ok(theirs)
+}
+
+/// Refuses whoever comes, without looking at the hello.
+pub(super) async fn refuse<S>(stream: &mut S, reason: &str)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // Bytes that are not read when a socket is closed make the kernel reset the connection, and the reason is lost.
+    if read_one(stream, HELLO_BYTES_MAX).await.is_ok() {
+        let _ = say(stream, &encode_refusal(reason)).await;
+    }
+}
+
+async fn say<S: AsyncWrite + Unpin>(stream: &mut S, frame: &[u8]) -> Result<(), FrameError> {
+    let mut bytes = Vec::with_capacity(frame.len() + super::frame::HEADER_BYTES);
+    put_header(&mut bytes, frame);
+    bytes.extend_from_slice(frame);
+    let written: io::Result<()> = stream.write_all(&bytes).await;
+    Ok(written?)
+}
