@@ -5,7 +5,7 @@
 //! block, block, ...                                      (see `block`)
 //! footer: first and last revision, records, raw bytes, tombstones, tombstone bytes, block count: u64 each
 //!         per block: offset u64
-//! tail:   footer length u32, format version u32, CRC32C of all bytes before this u32, magic 8
+//! tail:   footer length u32, format version u32, masked CRC32C of all bytes before this u32, magic 8
 //! ```
 
 use super::fields::{Fields, put_i64, put_u32, put_u64};
@@ -88,6 +88,12 @@ impl Counts {
     }
 }
 
+/// Bytes followed by their own CRC32C all have the same CRC32C: the whole-file checksum in a manifest would be one
+/// constant for all segments, and could not tell one from another. So it is stored changed (LevelDB's way).
+fn mask(checksum: u32) -> u32 {
+    checksum.rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
 /// What stands behind the blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Footer {
@@ -122,7 +128,7 @@ impl Footer {
         put_u32(&mut bytes, len);
         put_u32(&mut bytes, FORMAT_VERSION);
         let checksum = crc32c::crc32c_append(checksum, &bytes);
-        put_u32(&mut bytes, checksum);
+        put_u32(&mut bytes, mask(checksum));
         bytes.extend_from_slice(MAGIC);
         bytes
     }
@@ -157,7 +163,7 @@ impl Footer {
 pub(super) struct Tail {
     pub(super) footer_len: u32,
     pub(super) version: u32,
-    /// CRC32C of all bytes before it.
+    /// CRC32C of all bytes before it, masked.
     pub(super) checksum: u32,
 }
 

@@ -26,6 +26,18 @@ pub fn small() -> Options {
     }
 }
 
+/// Bytes that do not compress.
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let byte = |_| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (0..len).map(byte).collect()
+}
+
 pub fn put(key: &str, value: &[u8]) -> Command {
     let (key, value) = (
         Bytes::copy_from_slice(key.as_bytes()),
@@ -180,6 +192,10 @@ impl Member {
 
     pub fn view(&mut self) -> Arc<View> {
         self.store.publish()
+    }
+
+    pub fn state_revision(&self) -> i64 {
+        self.store.revision().0
     }
 
     pub fn state(&mut self) -> State {

@@ -1,0 +1,150 @@
+//! Disk space comes back by itself: files stay few, and no larger than about twice what is live.
+
+mod disk_common;
+
+use almadia_disk::Disk;
+use almadia_store::disk::Options;
+use disk_common::{Member, delete, delete_all, noise, put, small};
+
+fn options() -> Options {
+    Options {
+        segment_bytes: 20_000,
+        block_bytes: 2000,
+        small_segments_max: 8,
+        slice_keys: 50,
+        ..small()
+    }
+}
+
+/// Checks that what is on disk is the state and amounts to what it should.
+fn check(member: &mut Member, disk_bytes_max: u64) {
+    member.collect_garbage();
+    // Both kept manifests are to do without what was rewritten.
+    member.apply(put("settled", b""));
+    member.checkpoint().unwrap();
+    member.apply(put("settled", b""));
+    let expected = member.checkpoint().unwrap();
+    let (disk, live) = (member.keeper.disk_bytes(), member.keeper.disk_live_bytes());
+    assert!(
+        disk <= disk_bytes_max,
+        "{disk} bytes on disk, {live} of them live, {disk_bytes_max} allowed"
+    );
+    assert!(live <= disk);
+    assert_eq!(member.restart(), expected);
+}
+
+/// The same keys over and over, as leases and node heartbeats are.
+#[test]
+fn overwritten_versions_go() {
+    let mut member = Member::new(options());
+    for round in 0..100 {
+        for key in 0..20 {
+            member.apply(put(&format!("key-{key}"), &noise(round * 20 + key, 200)));
+        }
+        member.compact(member.state_revision() - 40);
+        member.checkpoint().unwrap();
+        member.collect_garbage();
+        assert!(
+            member.keeper.segment_count() <= 10,
+            "{} segments",
+            member.keeper.segment_count()
+        );
+    }
+    member.compact(member.state_revision());
+    check(&mut member, 20 * 250 * 3);
+}
+
+/// Keys that come and go, as events do, above keys that stay: the tombstones must go too, although the oldest
+/// segment, which they might concern, is mostly alive.
+#[test]
+fn tombstones_do_not_pile_up() {
+    let mut member = Member::new(options());
+    for key in 0..100 {
+        member.apply(put(&format!("stays-{key}"), &noise(key, 200)));
+    }
+    for key in 0..30 {
+        member.apply(put(&format!("key-{key}"), &noise(key, 200)));
+    }
+    member.checkpoint().unwrap();
+    let stays_bytes = member.keeper.disk_bytes();
+    for round in 0..150_u64 {
+        for key in 0..20 {
+            member.apply(put(&format!("event-{round}-{key}"), &noise(key, 100)));
+        }
+        for key in 0..20 {
+            member.apply(delete(&format!("event-{round}-{key}")));
+        }
+        member.compact(member.state_revision() - 10);
+        member.checkpoint().unwrap();
+        member.collect_garbage();
+        let disk = member.keeper.disk_bytes();
+        assert!(
+            disk < stays_bytes * 3,
+            "round {round}: {disk} bytes, {stays_bytes} of them stay"
+        );
+    }
+    check(&mut member, stays_bytes * 2);
+}
+
+/// A store that was emptied is small again.
+#[test]
+fn an_emptied_store_is_small() {
+    let mut member = Member::new(options());
+    for key in 0..500 {
+        member.apply(put(&format!("key-{key}"), &noise(key, 200)));
+    }
+    member.checkpoint().unwrap();
+    assert!(member.keeper.disk_bytes() > 100_000);
+    member.apply(delete_all());
+    member.compact(member.state_revision());
+    member.checkpoint().unwrap();
+    check(&mut member, 2000);
+}
+
+/// Without garbage nothing is rewritten, and the second call has nothing to do.
+#[test]
+fn live_segments_are_left_alone() {
+    let mut member = Member::new(options());
+    for key in 0..500 {
+        member.apply(put(&format!("key-{key}"), &noise(key, 200)));
+    }
+    member.checkpoint().unwrap();
+    member.compact(member.state_revision());
+    member.checkpoint().unwrap();
+    assert_eq!(member.collect_garbage(), 0);
+    for key in 0..100 {
+        member.apply(put(&format!("key-{key}"), &noise(key, 200)));
+    }
+    member.compact(member.state_revision());
+    member.checkpoint().unwrap();
+    let files = member.disk.list("seg").unwrap();
+    assert!(
+        member.collect_garbage() > 0,
+        "a sixth is dead: it is counted, in pieces"
+    );
+    assert_eq!(
+        member.disk.list("seg").unwrap(),
+        files,
+        "but no segment is mostly dead"
+    );
+    assert_eq!(member.collect_garbage(), 0, "and not counted again");
+}
+
+/// The number of segments stays bounded however many checkpoints there are.
+#[test]
+fn segments_stay_few() {
+    let mut member = Member::new(options());
+    for key in 0..600 {
+        member.apply(put(&format!("key-{}", key % 150), &noise(key, 100)));
+        member.checkpoint().unwrap();
+        member.collect_garbage();
+        let full = member.keeper.disk_bytes() / 20_000;
+        assert!(
+            member.keeper.segment_count() as u64 <= 2 * full + 10,
+            "{}",
+            member.keeper.segment_count()
+        );
+    }
+    let expected = member.state();
+    assert_eq!(member.restart(), expected);
+}
