@@ -1,4 +1,5 @@
 //! Power loss at every moment: a start finds a whole state, never older than the last acknowledged checkpoint.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod disk_common;
 

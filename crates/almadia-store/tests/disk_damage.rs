@@ -1,5 +1,6 @@
 //! Rot: no byte of any file can change without being found at open or by scrubbing, and what is found is never
 //! answered with wrong data.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod disk_common;
 

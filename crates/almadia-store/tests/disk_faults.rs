@@ -1,5 +1,6 @@
 //! Disks that fail: every call of every kind, once and for a while, with EIO and with ENOSPC. The keeper says so, the
 //! last acknowledged checkpoint stays whole on disk at every moment, and the work goes on when the disk is well.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod disk_common;
 

@@ -1,5 +1,6 @@
 //! The keeper against the store it keeps: whatever was written, compacted, checkpointed, rewritten and restarted in
 //! whatever order, a restart finds exactly the last checkpoint, and going on from there gives the same store.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod disk_common;
 

@@ -1,4 +1,5 @@
 //! Sending a snapshot: it can be interrupted anywhere, goes on where it was, and is taken over whole or not at all.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod disk_common;
 
