@@ -147,12 +147,7 @@ impl Executor for Writer<'_> {
 
     fn delete(&mut self, delete: &DeleteRange) -> Result<Answer, Refusal> {
         let bounds = Bounds::new(&delete.key, &delete.range_end);
-        let seen = self
-            .state
-            .index
-            .forward(bounds)
-            .filter_map(|entry| entry.at(None));
-        let prev: Vec<Record> = seen.cloned().collect();
+        let prev: Vec<Record> = self.state.index.seen(bounds, None).cloned().collect();
         for record in &prev {
             let parts = RecordParts {
                 main: self.main,

@@ -78,7 +78,13 @@ impl History {
         match self {
             Self::Few(records) if records.is_empty() => None,
             Self::Few(records) => Some(records.remove(0)),
-            Self::Many(sequence) => sequence.pop_front(),
+            Self::Many(sequence) => {
+                let oldest = sequence.pop_front();
+                if sequence.len() <= FEW_MAX as u64 / 2 {
+                    *self = Self::Few(sequence.iter_from(0).cloned().collect());
+                }
+                oldest
+            }
         }
     }
 
@@ -86,6 +92,72 @@ impl History {
         match self {
             Self::Few(records) => records.is_empty(),
             Self::Many(sequence) => sequence.len() == 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::RecordParts;
+    use almadia_command::LeaseId;
+    use proptest::prelude::*;
+
+    fn record(main: i64) -> Record {
+        Record::from_parts(RecordParts {
+            main: Revision(main),
+            sub: 0,
+            create_revision: Revision(1),
+            version: main,
+            lease: LeaseId(0),
+            tombstone: false,
+            key: b"k",
+            value: b"",
+        })
+    }
+
+    /// Every question, for revisions that are here, between, before and after.
+    fn check(history: &History, model: &[i64]) {
+        let main = |record: Option<&Record>| record.map(|record| record.mod_revision().0);
+        assert_eq!(main(history.oldest()), model.first().copied());
+        assert_eq!(history.is_empty(), model.is_empty());
+        let last = model.last().copied().unwrap_or(0);
+        for revision in 0..last + 3 {
+            let before = model.iter().rev().find(|main| **main <= revision).copied();
+            assert_eq!(main(history.at(Revision(revision))), before);
+            let asked = record(revision);
+            assert_eq!(
+                main(history.after(&asked)),
+                model.iter().find(|main| **main > revision).copied()
+            );
+            assert_eq!(history.contains(&asked), model.contains(&revision));
+        }
+    }
+
+    proptest! {
+        /// A history agrees with a plain list whether it is short, long or has become short again, and a clone
+        /// keeps what it saw.
+        #[test]
+        fn agrees_with_a_list(steps in proptest::collection::vec((0i64..40, 0usize..40), 1..8)) {
+            let mut history = History::of(record(1));
+            let (mut model, mut next) = (vec![1], 1);
+            let mut kept = Vec::new();
+            for (pushes, drops) in steps {
+                for _ in 0..pushes {
+                    next += 2;
+                    history.push(record(next));
+                    model.push(next);
+                }
+                kept.push((history.clone(), model.clone()));
+                for _ in 0..drops {
+                    let oldest = (!model.is_empty()).then(|| model.remove(0));
+                    prop_assert_eq!(history.drop_oldest().map(|record| record.mod_revision().0), oldest);
+                }
+                check(&history, &model);
+            }
+            for (history, model) in kept {
+                check(&history, &model);
+            }
         }
     }
 }

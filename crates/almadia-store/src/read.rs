@@ -3,7 +3,8 @@
 //! It walks no more keys than the answer needs: the count comes from the index, or for an old revision from the
 //! cheaper of the range and the changes since. It never changes anything.
 
-use crate::bounds::Bounds;
+use crate::bounds::{Bounds, End};
+use crate::index::{EntryRef, Span};
 use crate::outcome::{RangeAnswer, Refusal};
 use crate::record::Record;
 use crate::view::View;
@@ -49,40 +50,42 @@ pub(crate) fn in_transaction(view: &View, revision: i64) -> Result<At, Refusal> 
 /// Carries out a range that has been checked.
 pub(crate) fn range(view: &View, range: &Range, at: At) -> RangeAnswer {
     let bounds = Bounds::new(&range.key, &range.range_end);
-    let count = i64::try_from(count(view, bounds, at)).expect("keys in memory are fewer than an i64 counts");
-    if range.count_only {
-        return RangeAnswer {
-            records: Vec::new(),
-            count,
-            more: false,
-        };
+    if bounds.end == End::Only {
+        return one(view, range, at);
     }
+    let span = view.index.span(bounds);
+    let count = count(view, bounds, span, at);
+    let count = i64::try_from(count).expect("keys in memory are fewer than an i64 counts");
+    let (records, more) = if range.count_only {
+        (Vec::new(), false)
+    } else {
+        select(view, range, span, at)
+    };
+    RangeAnswer { records, count, more }
+}
+
+/// The same for a single key, which no limit cuts and no order moves.
+fn one(view: &View, range: &Range, at: At) -> RangeAnswer {
+    let seen = view.index.get(&range.key).and_then(|entry| entry.at(at));
+    let shown = seen.filter(|record| !range.count_only && passes(range, record));
+    let (records, count) = (shown.into_iter().cloned().collect(), i64::from(seen.is_some()));
+    RangeAnswer {
+        records,
+        count,
+        more: false,
+    }
+}
+
+/// The records of the answer, and whether there are more.
+fn select<'a>(view: &'a View, range: &Range, span: Span, at: At) -> (Vec<Record>, bool) {
     let limit = usize::try_from(range.limit)
         .ok()
         .filter(|limit| *limit > 0)
         .unwrap_or(usize::MAX);
-    let (records, more) = select(view, range, bounds, at, limit);
-    RangeAnswer { records, count, more }
-}
-
-/// The records of the answer, and whether there are more.
-fn select(view: &View, range: &Range, bounds: Bounds<'_>, at: At, limit: usize) -> (Vec<Record>, bool) {
-    let seen = view
-        .index
-        .forward(bounds)
-        .filter_map(|entry| entry.at(at))
-        .filter(|record| passes(range, record));
+    let see = |entry: EntryRef<'a>| entry.at(at).filter(|record| passes(range, record));
     match order(range) {
-        Order::Key => take(seen, limit),
-        Order::KeyDescending => {
-            let entries = view.index.backward(bounds);
-            take(
-                entries
-                    .filter_map(|entry| entry.at(at))
-                    .filter(|record| passes(range, record)),
-                limit,
-            )
-        }
+        Order::Key => take(view.index.forward(span).filter_map(see), limit),
+        Order::KeyDescending => take(view.index.backward(span).filter_map(see), limit),
         Order::By {
             compare,
             within_limit,
@@ -92,7 +95,8 @@ fn select(view: &View, range: &Range, bounds: Bounds<'_>, at: At, limit: usize) 
             } else {
                 usize::MAX
             };
-            let mut records: Vec<&Record> = seen.take(considered).collect();
+            let seen = view.index.forward(span).filter_map(see).take(considered);
+            let mut records: Vec<&Record> = seen.collect();
             let more = records.len() > limit;
             if more {
                 records.select_nth_unstable_by(limit, |a, b| compare(a, b));
@@ -182,29 +186,25 @@ fn filters(range: &Range) -> bool {
 /// At an old revision: either by walking the range, or from the number now and each change since that made or
 /// deleted a key in the range, whichever is less to walk. So the pages of a long list read at a recent revision
 /// do not each walk the whole list.
-pub(crate) fn count(view: &View, bounds: Bounds<'_>, at: At) -> u64 {
-    let now = view.index.count(bounds);
+fn count(view: &View, bounds: Bounds<'_>, span: Span, at: At) -> u64 {
+    let now = span.inside;
     let Some(revision) = at else { return now.live };
     let since = view
         .revlog
         .partition_point(|record| record.mod_revision() <= revision);
     if view.revlog.end() - since > now.entries {
-        return view
-            .index
-            .forward(bounds)
-            .filter(|entry| entry.at(at).is_some())
-            .count() as u64;
+        return view.index.forward(span).filter_map(|entry| entry.at(at)).count() as u64;
     }
-    let changes = view
-        .revlog
-        .iter_from(since)
-        .filter(|record| bounds.contains(record.key()));
     let change = |record: &Record| match record.is_tombstone() {
         true => -1,
         false => i64::from(record.version() == 1),
     };
+    let changes = view
+        .revlog
+        .iter_from(since)
+        .filter(|record| bounds.contains(record.key()));
     let grown: i64 = changes.map(change).sum();
     now.live
         .checked_add_signed(-grown)
-        .expect("no more keys were made since than there are, less those deleted")
+        .expect("keys that were made since are there, unless deleted since")
 }

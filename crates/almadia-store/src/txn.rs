@@ -4,7 +4,7 @@
 //! that can be refused in the branches taken is refused before anything is done. How a put or a deletion is done
 //! is not known here.
 
-use crate::bounds::{Bounds, End};
+use crate::bounds::Bounds;
 use crate::outcome::{Answer, OpAnswer, RangeAnswer, Refusal, TxnAnswer};
 use crate::read;
 use crate::record::{KEY_BYTES_MAX, Record};
@@ -224,14 +224,7 @@ impl Executor for Reader<'_> {
 /// Whether a compare holds: for every key of its range, or for a missing key when the range has none.
 fn holds(view: &View, compare: &Compare) -> bool {
     let bounds = Bounds::new(&compare.key, &compare.range_end);
-    if bounds.end == End::Only {
-        return holds_for(compare, view.get(bounds.start));
-    }
-    let mut records = view
-        .index
-        .forward(bounds)
-        .filter_map(|entry| entry.at(None))
-        .peekable();
+    let mut records = view.index.seen(bounds, None).peekable();
     if records.peek().is_none() {
         return holds_for(compare, None);
     }

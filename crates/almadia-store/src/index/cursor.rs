@@ -1,7 +1,7 @@
 //! Walking entries in key order, or against it, finding each only when it is asked for.
 
-use super::EntryRef;
 use super::node::{Inner, Leaf, Node};
+use super::{EntryRef, Span};
 
 /// A place in the tree: the way down, and a slot in a leaf.
 #[derive(Clone)]
@@ -13,25 +13,6 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// The first entry at or after `key`; perhaps one past the last slot of a leaf.
-    fn seek(root: &'a Node, key: &[u8]) -> Self {
-        let mut way = Vec::new();
-        let mut node = root;
-        loop {
-            match node {
-                Node::Leaf(leaf) => {
-                    let slot = leaf.find(key).unwrap_or_else(|slot| slot);
-                    return Self { way, leaf, slot };
-                }
-                Node::Inner(inner) => {
-                    let child = inner.child_of(key);
-                    way.push((inner, child));
-                    node = inner.child(child);
-                }
-            }
-        }
-    }
-
     /// The entry at `position`, which exists.
     fn select(root: &'a Node, mut position: u64) -> Self {
         let mut way = Vec::new();
@@ -102,15 +83,17 @@ impl<'a> Place<'a> {
 
 /// Entries in key order.
 pub(crate) struct Forward<'a> {
-    place: Place<'a>,
+    /// `None` when there is nothing to walk. Stands at the entry to give next, or one past the end of its leaf.
+    place: Option<Place<'a>>,
     left: u64,
 }
 
 impl<'a> Forward<'a> {
-    pub(super) fn new(root: &'a Node, start: &[u8], entries: u64) -> Self {
+    pub(super) fn new(root: &'a Node, span: Span) -> Self {
+        let left = span.inside.entries;
         Self {
-            place: Place::seek(root, start),
-            left: entries,
+            place: (left > 0).then(|| Place::select(root, span.first)),
+            left,
         }
     }
 }
@@ -120,11 +103,12 @@ impl<'a> Iterator for Forward<'a> {
 
     fn next(&mut self) -> Option<EntryRef<'a>> {
         self.left = self.left.checked_sub(1)?;
-        if self.place.slot == self.place.leaf.newest.len() {
-            self.place.next_leaf();
+        let place = self.place.as_mut()?;
+        if place.slot == place.leaf.newest.len() {
+            place.next_leaf();
         }
-        let entry = self.place.entry();
-        self.place.slot += 1;
+        let entry = place.entry();
+        place.slot += 1;
         Some(entry)
     }
 }
@@ -137,10 +121,12 @@ pub(crate) struct Backward<'a> {
 }
 
 impl<'a> Backward<'a> {
-    /// The `entries` entries that end before the one at position `past`.
-    pub(super) fn new(root: &'a Node, past: u64, entries: u64) -> Self {
-        let place = (entries > 0).then(|| Place::select(root, past - 1));
-        Self { place, left: entries }
+    pub(super) fn new(root: &'a Node, span: Span) -> Self {
+        let left = span.inside.entries;
+        Self {
+            place: (left > 0).then(|| Place::select(root, span.first + left - 1)),
+            left,
+        }
     }
 }
 

@@ -64,6 +64,15 @@ impl Sub for Counts {
     }
 }
 
+/// A run of entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Entries before the run.
+    first: u64,
+    /// What is in it.
+    pub(crate) inside: Counts,
+}
+
 /// One key's versions.
 #[derive(Clone, Copy)]
 pub(crate) struct EntryRef<'a> {
@@ -134,37 +143,47 @@ impl Index {
         }
     }
 
-    /// How much lies within `bounds`.
-    pub(crate) fn count(&self, bounds: Bounds<'_>) -> Counts {
-        let end = match bounds.end {
+    /// Where the entries within `bounds` stand, and how many they are.
+    pub(crate) fn span(&self, bounds: Bounds<'_>) -> Span {
+        let first = self.rank(bounds.start);
+        let past = match bounds.end {
             End::Only => {
                 let newest = self.get(bounds.start).map(|entry| entry.newest);
                 let live = newest.is_some_and(|record| !record.is_tombstone());
-                return Counts {
-                    entries: u64::from(newest.is_some()),
-                    live: u64::from(live),
-                };
+                first
+                    + Counts {
+                        entries: u64::from(newest.is_some()),
+                        live: u64::from(live),
+                    }
             }
-            End::Before(end) if end <= bounds.start => return Counts::default(),
+            End::Before(end) if end <= bounds.start => first,
             End::Before(end) => self.rank(end),
             End::Open => self.total,
         };
-        end - self.rank(bounds.start)
+        Span {
+            first: first.entries,
+            inside: past - first,
+        }
     }
 
-    /// The entries within `bounds`, found one by one, in key order.
-    pub(crate) fn forward(&self, bounds: Bounds<'_>) -> Forward<'_> {
-        Forward::new(&self.root, bounds.start, self.count(bounds).entries)
+    /// The entries of a span of this very index, found one by one, in key order.
+    pub(crate) fn forward(&self, span: Span) -> Forward<'_> {
+        Forward::new(&self.root, span)
     }
 
-    /// The entries within `bounds`, found one by one, from the last to the first.
-    pub(crate) fn backward(&self, bounds: Bounds<'_>) -> Backward<'_> {
-        let entries = self.count(bounds).entries;
-        let past = match bounds.end {
-            End::Only => self.rank(bounds.start).entries + entries,
-            End::Before(end) => self.rank(end).entries,
-            End::Open => self.total.entries,
+    /// The same from the last to the first.
+    pub(crate) fn backward(&self, span: Span) -> Backward<'_> {
+        Backward::new(&self.root, span)
+    }
+
+    /// The versions that a read of `bounds` sees, in key order.
+    pub(crate) fn seen(&self, bounds: Bounds<'_>, at: Option<Revision>) -> impl Iterator<Item = &Record> {
+        let (one, many) = match bounds.end {
+            End::Only => (self.get(bounds.start), None),
+            _ => (None, Some(self.forward(self.span(bounds)))),
         };
-        Backward::new(&self.root, past, entries)
+        one.into_iter()
+            .chain(many.into_iter().flatten())
+            .filter_map(move |entry| entry.at(at))
     }
 }

@@ -8,8 +8,8 @@ use crate::record::Record;
 use std::cmp::Ordering;
 use triomphe::Arc;
 
-/// Copying a leaf costs one count up and one down for each record in it, reading it one step down more for each
-/// halving: 32 was the best of 16, 32 and 64 for random overwrites.
+/// Keys of a leaf. Copying one costs a count up and down for each record in it: with 16 a scattered overwrite took
+/// 5 % less, and a range of 500 a quarter more (measured with the footprint example).
 pub(super) const LEAF_MAX: usize = 32;
 /// Children of an inner node.
 pub(super) const INNER_MAX: usize = 32;

@@ -91,7 +91,7 @@ fn content(index: &Index) -> Model {
         end: End::Open,
     };
     index
-        .forward(everything)
+        .forward(index.span(everything))
         .map(|entry| (entry.newest.key().to_vec(), versions(entry)))
         .collect()
 }
@@ -125,18 +125,21 @@ fn check_range(index: &Index, model: &Model, bounds: Bounds<'_>) {
         .map(|(_, all)| &all[all.len() - 1])
         .collect();
     let live = inside.iter().filter(|record| !record.is_tombstone()).count() as u64;
-    assert_eq!(
-        index.count(bounds),
-        Counts {
-            entries: inside.len() as u64,
-            live
-        }
-    );
-    let forward: Vec<&Record> = index.forward(bounds).map(|entry| entry.newest).collect();
+    let (span, entries) = (index.span(bounds), inside.len() as u64);
+    assert_eq!(span.inside, Counts { entries, live });
+    let forward: Vec<&Record> = index.forward(span).map(|entry| entry.newest).collect();
     assert_eq!(forward, inside);
-    let mut backward: Vec<&Record> = index.backward(bounds).map(|entry| entry.newest).collect();
+    let mut backward: Vec<&Record> = index.backward(span).map(|entry| entry.newest).collect();
     backward.reverse();
     assert_eq!(backward, inside);
+    let seen: Vec<&Record> = index.seen(bounds, None).collect();
+    assert_eq!(
+        seen,
+        inside
+            .into_iter()
+            .filter(|record| !record.is_tombstone())
+            .collect::<Vec<_>>()
+    );
 }
 
 #[derive(Clone, Debug)]

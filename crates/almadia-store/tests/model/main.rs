@@ -7,9 +7,10 @@ mod naive;
 use almadia_command::{Command, LogIndex, Range, Revision, Term, Txn};
 use almadia_store::{Record, RestoredState, Sizes, Store, View};
 use bytes::Bytes;
-use naive::{Naive, Pair, Said};
+use naive::{Naive, Pair, Said, State};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const TERM: Term = Term(1);
@@ -93,33 +94,58 @@ fn check_view(view: &View, model: &Naive, records: &[Record], reads: &Reads) {
             .collect();
         assert_eq!(found, expected, "changes after {revision}");
     }
-    let at_compacted = model.state_at(model.compacted);
+    for pair in records.windows(2) {
+        let (before, after) = (pair[0].position(), pair[1].position());
+        let expected = if before.0 == after.0 { before.1 + 1 } else { 0 };
+        assert_eq!(after.1, expected, "the changes of a revision are numbered from 0");
+    }
+    let needed = needed(model, records);
     for record in records {
-        let visible = at_compacted.get(record.key()) == Some(&Pair::from(record));
-        let live = record.mod_revision().0 > model.compacted || visible;
-        assert_eq!(view.is_live(record), live, "{record:?}");
+        assert_eq!(
+            view.is_live(record),
+            needed.contains(&record.position()),
+            "{record:?}"
+        );
     }
     check_sizes(view.sizes(), model, records, view.compaction_pending());
 }
 
-fn check_sizes(sizes: Sizes, model: &Naive, records: &[Record], pending: bool) {
-    let bytes = |record: &&Record| record.encoded().len() as u64;
-    let now = model.now();
-    let newest: Vec<&Record> = records
+/// The positions of the records that a state is made of. One revision may make the same pair twice: the later
+/// record is the one.
+fn shown(state: &State, records: &[Record]) -> BTreeSet<(Revision, u32)> {
+    let same = |record: &&Record| state.get(record.key()) == Some(&Pair::from(*record));
+    let latest: BTreeMap<&[u8], &Record> = records
         .iter()
-        .filter(|record| now.get(record.key()) == Some(&Pair::from(*record)))
+        .filter(same)
+        .map(|record| (record.key(), record))
         .collect();
+    latest.values().map(|record| record.position()).collect()
+}
+
+/// The positions of the records that a read or a watch can still ask for.
+fn needed(model: &Naive, records: &[Record]) -> BTreeSet<(Revision, u32)> {
+    let after = records
+        .iter()
+        .filter(|record| record.mod_revision().0 > model.compacted);
+    let mut needed = shown(&model.state_at(model.compacted), records);
+    needed.extend(after.map(Record::position));
+    needed
+}
+
+fn check_sizes(sizes: Sizes, model: &Naive, records: &[Record], pending: bool) {
+    let bytes = |positions: &BTreeSet<(Revision, u32)>| {
+        let those = records
+            .iter()
+            .filter(|record| positions.contains(&record.position()));
+        those.map(|record| record.encoded().len() as u64).sum::<u64>()
+    };
+    let newest = shown(&model.now(), records);
     assert_eq!(
         (sizes.keys, sizes.live_bytes),
-        (now.len() as u64, newest.iter().map(bytes).sum())
+        (newest.len() as u64, bytes(&newest))
     );
-    let at_compacted = model.state_at(model.compacted);
-    let needed = |record: &&Record| {
-        record.mod_revision().0 > model.compacted
-            || at_compacted.get(record.key()) == Some(&Pair::from(*record))
-    };
-    let kept: Vec<&Record> = records.iter().filter(needed).collect();
-    let expected = (kept.len() as u64, kept.iter().map(bytes).sum::<u64>());
+    let needed = needed(model, records);
+    let expected = (needed.len() as u64, bytes(&needed));
     if pending {
         assert!(sizes.revisions >= expected.0 && sizes.bytes >= expected.1);
     } else {
