@@ -114,6 +114,10 @@ tables=$dir/tables.md
     "$almadia" bench "$@" \
         --endpoints "$(cat "$dir/almadia.endpoints")" --pids "$(pids almadia)" --name almadia \
         --versus "$(cat "$dir/etcd.endpoints")" --versus-pids "$(pids etcd)" --versus-name etcd
+    echo
+    for side in almadia etcd; do
+        echo "Files of all members, $side: $(du -cm "$dir/$side"-?/ | tail -n 1 | cut -f 1) MiB."
+    done
     for side in almadia etcd; do
         [ "$failover_runs" -gt 0 ] || continue
         echo

@@ -76,6 +76,38 @@ fn a_fixed_rate_is_kept() {
     assert!((1..=110).contains(&operations), "{text}");
 }
 
+/// Promise: a slow server cannot hide behind a generator that waits for it. Forty calls are due in 200 ms; served one after
+/// the other in 20 ms each they take 800 ms, so the last ones are 600 ms late and more, and all of them count.
+#[test]
+fn latency_counts_from_when_a_call_was_due() {
+    let member = Fake::start(Mood::Slow);
+    let words = [
+        "bench",
+        "put",
+        "--clients",
+        "1",
+        "--keys",
+        "50",
+        "--no-preload",
+        "--rounds",
+        "1",
+        "--rate",
+        "200",
+        "--duration",
+        "200ms",
+        "--warm-up",
+        "1ms",
+        "-o",
+        "json",
+    ];
+    let (text, _) = outcome(&almadia(&[&member.address], &words));
+    assert!((39..=42).contains(&member.puts()), "{text}");
+    let latest = json(&text)["loads"][0]["sides"][0]["figures"]["max_ms"]
+        .as_f64()
+        .unwrap();
+    assert!(latest > 550.0, "{text}");
+}
+
 #[test]
 fn failures_are_told() {
     let leaderless = Fake::start(Mood::NoLeader);

@@ -143,7 +143,8 @@ impl Cluster {
             Err(_) => Status::deadline_exceeded("no answer in time"),
         };
         *self.last.lock().expect("no panic holds it") = (member, None);
-        let reason = format!("{}: {}", self.addresses[member].authority, status.message());
+        let message = without_origin(status.message());
+        let reason = format!("{}: {message}", self.addresses[member].authority);
         match (meaning(&status), repeat) {
             (Meaning::NotCarriedOut, _) | (Meaning::Unknown, Repeat::Freely) => Err(Attempt::Next(reason)),
             (Meaning::Unknown, Repeat::OnlyIfNotCarriedOut) => {
@@ -151,7 +152,7 @@ impl Cluster {
             }
             (Meaning::Refused, _) => Err(Attempt::Over(CommandError::Refused {
                 code: status.code(),
-                message: status.message().to_owned(),
+                message: message.to_owned(),
             })),
         }
     }
@@ -223,6 +224,11 @@ pub fn request<T>(message: T) -> Request<T> {
         .metadata_mut()
         .insert("almadia-position", MetadataValue::from_static("1"));
     request
+}
+
+/// etcd's texts begin with the name of its program, which says nothing to a user.
+fn without_origin(message: &str) -> &str {
+    message.strip_prefix("etcdserver: ").unwrap_or(message)
 }
 
 fn meaning(status: &Status) -> Meaning {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use almadia_etcd::proto::almadia_v1::admin_client::AdminClient;
 use almadia_etcd::proto::almadia_v1::log_entry::Kind;
 use almadia_etcd::proto::almadia_v1::{LogEntry, LogRequest, LogResponse};
+use almadia_etcd::proto::etcdserverpb::Member;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -49,7 +50,13 @@ pub struct LogArguments {
 pub async fn run(arguments: &LogArguments, cluster: &Cluster) -> Result<Report, CommandError> {
     if arguments.compare {
         let members = members::list(cluster, false).await?;
-        let logs = ask_all(members::client_addresses(&members), arguments, cluster.timeout()).await;
+        let mut logs = ask_all(members::client_addresses(&members), arguments, cluster.timeout()).await;
+        logs.extend(
+            members
+                .iter()
+                .filter(|member| member.client_ur_ls.is_empty())
+                .map(not_asked),
+        );
         return Ok(render_comparison(&logs));
     }
     let limit = arguments.limit.unwrap_or(LIMIT_DEFAULT);
@@ -157,6 +164,16 @@ async fn whole_log(address: &Address, from: u64, limit: u64, timeout: Duration) 
         if last >= committed || log.places.len() as u64 >= limit {
             return log;
         }
+    }
+}
+
+/// A member that has not started yet has no client address.
+fn not_asked(member: &Member) -> MemberLog {
+    let failure = Some("has no client address: it has not started yet".to_owned());
+    MemberLog {
+        name: format!("{:x}", member.id),
+        failure,
+        ..MemberLog::default()
     }
 }
 

@@ -1,7 +1,11 @@
 //! A member that is just enough of etcd for the client's tests: a map, a few faults, and counters.
 //!
 //! Not a test itself.
-#![allow(clippy::unwrap_used, dead_code, reason = "helpers of tests, of which each test uses a part")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "helpers of tests, of which each test uses a part"
+)]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -44,6 +48,8 @@ pub enum Mood {
     Serving,
     /// Has no leader and says so.
     NoLeader,
+    /// Takes its time for each write.
+    Slow,
     /// Takes a write and then says that the leader changed.
     Forgetful,
 }
@@ -136,7 +142,7 @@ impl Service {
     fn check(&self) -> Result<(), Status> {
         match self.mood {
             Mood::NoLeader => Err(Status::unavailable("etcdserver: no leader")),
-            Mood::Serving | Mood::Forgetful => Ok(()),
+            Mood::Serving | Mood::Slow | Mood::Forgetful => Ok(()),
         }
     }
 
@@ -188,6 +194,9 @@ impl Kv for Service {
 
     async fn put(&self, request: Request<PutRequest>) -> Answer<PutResponse> {
         self.check()?;
+        if self.mood == Mood::Slow {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
         let wants_position = request.metadata().contains_key("almadia-position");
         let (request, mut state) = (request.into_inner(), self.state.lock().unwrap());
         state.puts += 1;

@@ -186,17 +186,17 @@ impl<'a> Runner<'a> {
         loop {
             let now = Instant::now();
             self.reconnect(now);
-            let is_over = self.is_exhausted || self.plan.window.until.is_some_and(|until| now >= until);
-            if !is_over {
+            if !self.is_over(now) {
                 self.issue(now);
             }
             self.write();
             let outstanding = self.links.iter().map(Link::outstanding).sum::<usize>();
-            if (is_over || self.is_exhausted) && outstanding == 0 {
+            if outstanding == 0 && self.is_over(now) {
                 break;
             }
             if drain_until.is_some_and(|until| now >= until) {
-                self.load.note_failure("no answer in time", outstanding as u64);
+                self.load
+                    .note_failure("no answer in time", outstanding as u64 + self.not_begun());
                 break;
             }
             self.wait(now);
@@ -204,10 +204,28 @@ impl<'a> Runner<'a> {
         self.load
     }
 
+    /// Whether no further call begins. At a fixed rate calls that were due within the window begin even when it is over:
+    /// left out they would hide how late a slow server is.
+    fn is_over(&self, now: Instant) -> bool {
+        let is_past = |until| now >= until && (self.plan.rate.is_none() || self.due >= until);
+        self.is_exhausted || self.plan.window.until.is_some_and(is_past)
+    }
+
+    /// Fixed rate: calls that were due and have not begun.
+    fn not_begun(&self) -> u64 {
+        let late = self
+            .plan
+            .window
+            .until
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(self.due));
+        late.as_nanos().checked_div(self.interval.as_nanos()).unwrap_or(0) as u64
+    }
+
     /// Begins all calls that may begin now.
     fn issue(&mut self, now: Instant) {
         if self.plan.rate.is_some() {
-            while self.due <= now && !self.is_exhausted {
+            let until = self.plan.window.until;
+            while self.due <= now && !self.is_exhausted && until.is_none_or(|until| self.due < until) {
                 let Some(link) = self.next_free_link() else { return };
                 let due = self.due;
                 self.begin(link, due);
