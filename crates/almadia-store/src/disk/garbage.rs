@@ -72,6 +72,10 @@ impl Garbage {
         old.iter().for_each(|segment| {
             self.live.remove(&segment.generation);
         });
+        // What went was dead.
+        self.dead_then = self
+            .dead_then
+            .saturating_sub(records(old).saturating_sub(records(new)));
         for segment in new.iter().filter(|segment| segment.last <= compacted) {
             let live = segment.counts.raw_bytes - segment.counts.tombstone_bytes;
             self.live.insert(segment.generation, live);
@@ -192,7 +196,11 @@ impl Keeper {
         };
         let mut last_key: Option<&[u8]> = None;
         let mut seen = 0;
-        for entry in view.index.forward(bounds).take(self.options.slice_keys) {
+        for entry in view
+            .index
+            .forward(view.index.span(bounds))
+            .take(self.options.slice_keys)
+        {
             seen += 1;
             last_key = Some(entry.newest.key());
             if let Some(record) = entry.at(Some(compacted))

@@ -120,7 +120,7 @@ fn retained(view: &View, first: i64, last: i64) -> Vec<&Record> {
     };
     let old = view
         .index
-        .forward(bounds)
+        .forward(view.index.span(bounds))
         .filter_map(|entry| entry.at(Some(compacted)));
     let mut records: Vec<&Record> = old
         .filter(|record| (first..=last).contains(&record.mod_revision().0))
