@@ -1,12 +1,13 @@
 //! Clusters of members in one process: what BRIEF's M1 promises, below the sockets.
 
+#[allow(dead_code)] // each test uses what it needs of the world
 mod world;
 
 use std::time::Duration;
 use world::{World, get, put};
 
 /// A value written through any member is read through any other (M1.1, M1.4).
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn any_member_takes_writes_and_reads() {
     let world = World::new(3);
     world.start_all().await;
@@ -29,7 +30,7 @@ async fn any_member_takes_writes_and_reads() {
 }
 
 /// A member alone is a cluster.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_member_alone() {
     let world = World::new(1);
     world.start_all().await;
@@ -40,7 +41,7 @@ async fn one_member_alone() {
 
 /// The leader dies in the middle of writes; no caller at the others sees an error, nothing is done twice or lost
 /// (M1.4, M1.6, M1.7).
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn writers_at_followers_do_not_notice_that_the_leader_died() {
     let world = World::new(3);
     world.start_all().await;
@@ -79,7 +80,7 @@ async fn writers_at_followers_do_not_notice_that_the_leader_died() {
 }
 
 /// What was acknowledged is there after all have died at once and come back (M1.6).
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nothing_acknowledged_is_lost_when_all_die() {
     let world = World::new(3);
     world.start_all().await;
@@ -106,7 +107,7 @@ async fn nothing_acknowledged_is_lost_when_all_die() {
 }
 
 /// A leader that is cut off confirms no read and carries out no write; healed, it follows and has everything.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_leader_that_is_cut_off_serves_nothing_stale() {
     let world = World::new(3);
     world.start_all().await;
@@ -137,7 +138,7 @@ async fn a_leader_that_is_cut_off_serves_nothing_stale() {
 }
 
 /// A follower that missed more than the leader kept gets a snapshot.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_follower_far_behind_takes_a_snapshot() {
     let world = World::new(3);
     world.start_all().await;
@@ -161,7 +162,7 @@ async fn a_follower_far_behind_takes_a_snapshot() {
 }
 
 /// A graceful stop hands leadership over (M5.3).
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_leader_that_stops_hands_over() {
     let world = World::new(3);
     world.start_all().await;

@@ -38,17 +38,23 @@ struct Session<'s> {
 }
 
 /// Opens the pipe if need be and starts the stream.
-pub async fn stream<S>(client: &mut PeerClient, input: S) -> Result<AppendStream<'_>, RpcError>
+///
+/// The first batch is taken before dialling: openraft waits out its back-off when it is asked for a batch, so a peer
+/// that is down must not be dialled without asking (that would be a loop without a pause).
+pub async fn stream<S>(client: &mut PeerClient, mut input: S) -> Result<AppendStream<'_>, RpcError>
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
 {
+    let Some(first) = input.next().await else {
+        return Ok(futures_util::stream::empty().boxed());
+    };
     let kept = client.append.take().filter(|pipe| !pipe.send.is_closed());
     let pipe = match kept {
         Some(pipe) => pipe,
         None => client.dial(Lane::Append).await?,
     };
     let (mark, sent) = mpsc::channel(BATCHES_IN_FLIGHT_MAX);
-    let sending = Sending(tokio::spawn(send_all(input, pipe.send.clone(), mark)));
+    let sending = Sending(tokio::spawn(send_all(first, input, pipe.send.clone(), mark)));
     let session = Session {
         home: &mut client.append,
         pipe,
@@ -58,15 +64,21 @@ where
     Ok(futures_util::stream::unfold(Some(session), next).boxed())
 }
 
-async fn send_all<S>(mut input: S, pipe: mpsc::Sender<bytes::Bytes>, mark: mpsc::Sender<()>)
-where
+async fn send_all<S>(
+    first: AppendEntriesRequest<Types>,
+    mut input: S,
+    pipe: mpsc::Sender<bytes::Bytes>,
+    mark: mpsc::Sender<()>,
+) where
     S: Stream<Item = AppendEntriesRequest<Types>> + Unpin,
 {
-    while let Some(batch) = input.next().await {
+    let mut next = Some(first);
+    while let Some(batch) = next {
         // The mark first: with the window full, the batch waits here and not in the pipe.
         if mark.send(()).await.is_err() || pipe.send(encode_batch(&batch)).await.is_err() {
             return;
         }
+        next = input.next().await;
     }
 }
 

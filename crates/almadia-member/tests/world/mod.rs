@@ -1,13 +1,14 @@
 //! A small world for tests: members on in-memory disks, connected by pipes that can be cut.
 //!
-//! Time is tokio's paused clock, so a test's seconds take no time. Not deterministic (the simulator is), but quick.
+//! Everything runs on one thread with tokio's paused clock, so a test's seconds take no time and a busy machine changes
+//! nothing. The log's writer and the keeper are tasks here, not threads.
 
 use almadia_command::{ClusterId, Command, Kind, MemberId, Put, Range};
 use almadia_consensus::{DialError, Dialing, KeeperHandle, Lane, PeerAddress, PeerNetwork, Pipe};
 use almadia_disk::{Disk, MemDisk};
 use almadia_member::{Ingredients, Member, MemberInfo, Settings, Standing};
 use almadia_store::disk::Keeper;
-use almadia_wal::Wal;
+use almadia_wal::{Wal, Writer};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -93,6 +94,20 @@ impl World {
         }
     }
 
+    /// The same members on these disks, none of them started.
+    pub fn on_disks(&self, disks: BTreeMap<MemberId, MemDisk>) -> Self {
+        Self {
+            links: Shared::default(),
+            disks,
+            founders: self.founders.clone(),
+        }
+    }
+
+    /// A member's disk.
+    pub fn disk(&self, id: MemberId) -> &MemDisk {
+        &self.disks[&id]
+    }
+
     /// All members' ids.
     pub fn ids(&self) -> Vec<MemberId> {
         self.disks.keys().copied().collect()
@@ -117,7 +132,7 @@ impl World {
             Box::new(|error| panic!("the log failed: {error}")),
         );
         let (wal, writer, _) = Wal::open(disk.clone(), options).unwrap();
-        almadia_wal::spawn_thread(writer).unwrap();
+        tokio::spawn(drive(writer));
         let (keeper, store) = Keeper::open(disk.clone(), almadia_store::disk::Options::default()).unwrap();
         let member = Member::start(Ingredients {
             cluster: ClusterId(1),
@@ -130,7 +145,7 @@ impl World {
             disk,
             wal,
             store,
-            keeper: KeeperHandle::spawn_thread(keeper).unwrap(),
+            keeper: KeeperHandle::spawn_inline(keeper),
             network: Arc::new(Wire {
                 own: id,
                 links: self.links.clone(),
@@ -201,6 +216,19 @@ impl World {
         tokio::time::timeout(limit, search)
             .await
             .expect("a leader within 20 s")
+    }
+}
+
+/// The log's writer as a task: a group is written and synced whenever there is something to write.
+async fn drive(mut writer: Writer) {
+    loop {
+        let idle = !writer.step().expect("the disk of this world does not fail");
+        let pause = if idle {
+            Duration::from_micros(500)
+        } else {
+            Duration::ZERO
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 
