@@ -1,13 +1,17 @@
 //! The body of a member: real sockets, real disks, real clocks, real chance.
 //!
 //! It carries `almadia-member` and decides nothing itself; it knows no client protocol either: the program puts the
-//! edge on top. Reading order: `config` (what a server is told), `peers` (the transport between members), `clients`.
+//! edge on top of what [`run`] gives it. Reading order: `config` (what a server is told), `assemble` (the order of a
+//! start and a stop), `peers` (the transport between members), `clients`.
 
+mod assemble;
 pub mod chance;
 pub mod clients;
 pub mod config;
 mod listen;
 pub mod peers;
+pub mod signals;
 pub mod url;
 
+pub use assemble::{Server, ServerError, Serving, run};
 pub use listen::ListenError;

@@ -1,0 +1,274 @@
+//! Puts a member together: disk, identity, founding, log, store, sockets; and takes it apart again.
+//!
+//! It decides nothing: the order is fixed, and every failure ends the start with one clear error. The program puts
+//! the clients' protocol on top of what [`run`] gives it.
+
+mod founding;
+mod storage;
+
+use crate::chance::Chance;
+use crate::clients::ClientListener;
+use crate::config::{ConfigError, ServerConfig};
+use crate::listen::ListenError;
+use crate::peers::{PeerDialer, PeerListener, Who};
+use crate::signals::Stop;
+use almadia_disk::{Disk, DiskError, RealDisk};
+use almadia_member::founding::FoundingError;
+use almadia_member::identity::{Identity, IdentityError};
+use almadia_member::{Ingredients, Member, MemberInfo};
+use founding::Doorman;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use storage::Storage;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
+use tracing::{error, info};
+
+/// Threads of the runtime for peers and consensus: heartbeats never wait for clients.
+const PEER_THREADS: usize = 2;
+
+/// After a stop, what still runs on a runtime is given this long.
+const RUNTIME_STOP_MAX: Duration = Duration::from_secs(1);
+
+/// Why a server did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A socket cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The data directory is somebody else's, or damaged.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// No cluster can be founded.
+    #[error(transparent)]
+    Founding(#[from] FoundingError),
+    /// The log cannot be read.
+    #[error("cannot open the log: {0}")]
+    Wal(#[from] almadia_wal::WalError),
+    /// The store cannot be read.
+    #[error("cannot open the store: {0}")]
+    Store(#[from] almadia_store::disk::KeeperError),
+    /// Consensus did not start.
+    #[error("cannot start consensus: {0}")]
+    Consensus(#[from] almadia_consensus::Ended),
+    /// The system has no threads, no randomness, no signals.
+    #[error("the system refuses {what}: {cause}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Its words.
+        cause: io::Error,
+    },
+}
+
+/// A member that runs, for whoever serves clients with it.
+pub struct Serving {
+    /// The member.
+    pub member: Member,
+    /// Where clients come in; accepting already.
+    pub clients: ClientListener,
+    /// The switch that cuts the member off its peers.
+    pub who: Who,
+    /// Asks to stop serving.
+    pub stop: Stop,
+}
+
+/// A member with everything below it.
+pub struct Server {
+    member: Member,
+    who: Who,
+    storage: Storage,
+    peers: JoinHandle<()>,
+}
+
+/// Runs a server until a signal asks it to stop: starts the member, lets `serve` serve clients until
+/// [`Serving::stop`], then hands leadership over and closes the log. Waits for its cluster as long as it takes.
+///
+/// # Errors
+/// [`ServerError`]; the process should then end with a failure.
+pub fn run<S, F>(config: &ServerConfig, serve: S) -> Result<(), ServerError>
+where
+    S: FnOnce(Serving) -> F,
+    F: Future<Output = ()>,
+{
+    config.validate()?;
+    let peers = runtime("raft", PEER_THREADS)?;
+    let clients = runtime("client", config.client_threads_count)?;
+    let end = clients.block_on(run_until_stopped(config, peers.handle(), serve));
+    peers.shutdown_timeout(RUNTIME_STOP_MAX);
+    clients.shutdown_timeout(RUNTIME_STOP_MAX);
+    end
+}
+
+async fn run_until_stopped<S, F>(config: &ServerConfig, peers: &Handle, serve: S) -> Result<(), ServerError>
+where
+    S: FnOnce(Serving) -> F,
+    F: Future<Output = ()>,
+{
+    let stop = Stop::by_signal().map_err(|cause| ServerError::System {
+        what: "signal handlers",
+        cause,
+    })?;
+    let clients = ClientListener::bind(&config.listen_client_urls, config.client_connections_max).await?;
+    let server = tokio::select! {
+        server = Server::start(config, peers) => server?,
+        () = stop.requested() => return Ok(()),
+    };
+    let serving = Serving {
+        member: server.member.clone(),
+        clients,
+        who: server.who.clone(),
+        stop,
+    };
+    serve(serving).await;
+    server.shutdown().await
+}
+
+impl Server {
+    /// Starts a member on the current runtime (for what waits for clients) and on `peers` (for consensus and its
+    /// connections). Returns when it belongs to a cluster and takes part in it.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub async fn start(config: &ServerConfig, peers: &Handle) -> Result<Self, ServerError> {
+        let mut chance = Chance::open().map_err(|cause| ServerError::System {
+            what: "random numbers",
+            cause,
+        })?;
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&config.data_dir)?);
+        let identity = Identity::open(&*disk, config.group, &config.name, &mut || chance.draw())?;
+        info!(member = %identity.member, name = %identity.name, group = %identity.group, "starting");
+        let who = Who::new(&identity);
+        let dialer = Arc::new(PeerDialer::new(who.clone()));
+        let listener = bind_peers(config, &who, peers).await?;
+        let chance = Arc::new(Mutex::new(chance));
+        let doorman = Doorman::new(config, identity, &disk, dialer.clone(), draw_from(&chance))?;
+        let serving = AbortOnDrop(peers.spawn(listener.serve(doorman.accept())));
+        let identity = doorman.establish(peers).await?;
+
+        let storage = Storage::open(&disk, draw_from(&chance))?;
+        let drawn = u32::try_from(draw_from(&chance)() >> 32).expect("the upper half of 64 bits");
+        let member = Member::start(Ingredients {
+            cluster: identity.cluster,
+            own: identity.member,
+            name: identity.name.clone(),
+            founders: founders(&identity),
+            settings: config.settings(),
+            request_limit: config.request_limit,
+            drawn,
+            disk,
+            wal: storage.wal.clone(),
+            store: storage.store(),
+            keeper: storage.keeper.clone(),
+            network: dialer,
+            consensus_runtime: peers.clone(),
+        });
+        let member = member.await?;
+        // The lanes of a member open only now: before, peers are told that it belongs to no cluster yet, and come again.
+        doorman.hand_over(member.clone());
+        who.belongs_to(identity.cluster);
+        info!(cluster = %identity.cluster, member = %identity.member, "takes part in the cluster");
+        Ok(Self {
+            member,
+            who,
+            storage,
+            peers: serving.keep(),
+        })
+    }
+
+    /// The member.
+    pub fn member(&self) -> &Member {
+        &self.member
+    }
+
+    /// The switch that cuts the member off its peers.
+    pub fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// Hands leadership over, ends consensus, closes connections and log.
+    ///
+    /// # Errors
+    /// The error that had stopped the log, if any.
+    pub async fn shutdown(self) -> Result<(), ServerError> {
+        self.member.shutdown().await;
+        self.peers.abort();
+        let closed = tokio::task::spawn_blocking(|| self.storage.close());
+        closed
+            .await
+            .expect("closing the log neither panics nor is cancelled")?;
+        info!("stopped");
+        Ok(())
+    }
+}
+
+/// Ends the process: after a failed write or sync of the log nothing can be promised any more, and what is
+/// durable is found again at the next start.
+fn abort(error: &almadia_wal::WalError) {
+    error!(%error, "the log cannot be written; the process ends");
+    std::process::abort();
+}
+
+fn founders(identity: &Identity) -> Vec<(almadia_command::MemberId, MemberInfo)> {
+    let info = |member: &almadia_member::identity::InitialMember| MemberInfo {
+        name: member.name.clone(),
+        peer_urls: member.peer_urls.clone(),
+        client_urls: member.client_urls.clone(),
+    };
+    identity
+        .initial
+        .iter()
+        .map(|member| (member.id, info(member)))
+        .collect()
+}
+
+/// A source of numbers that shares the one that is open.
+fn draw_from(chance: &Arc<Mutex<Chance>>) -> impl FnMut() -> u64 + Send + use<> {
+    let chance = chance.clone();
+    move || chance.lock().expect("drawing a number does not panic").draw()
+}
+
+async fn bind_peers(config: &ServerConfig, who: &Who, peers: &Handle) -> Result<PeerListener, ServerError> {
+    let (urls, who) = (config.listen_peer_urls.clone(), who.clone());
+    let bound = peers.spawn(async move { PeerListener::bind(&urls, who).await });
+    Ok(bound.await.expect("binding neither panics nor is cancelled")?)
+}
+
+/// A runtime with named threads; 0 threads means one for each core.
+fn runtime(name: &'static str, threads_count: usize) -> Result<Runtime, ServerError> {
+    let mut builder = Builder::new_multi_thread();
+    if threads_count > 0 {
+        builder.worker_threads(threads_count);
+    }
+    let built = builder.thread_name(name).enable_all().build();
+    built.map_err(|cause| ServerError::System {
+        what: "threads",
+        cause,
+    })
+}
+
+/// A task that ends with the start that began it, unless the start succeeds.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl AbortOnDrop {
+    fn keep(mut self) -> JoinHandle<()> {
+        let finished = tokio::spawn(async {});
+        std::mem::replace(&mut self.0, finished)
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests;
