@@ -155,6 +155,19 @@ fn pieces_must_fit() {
     assert!(SnapshotSink::begin(Arc::new(member.disk.clone()), b"garbage").is_err());
 }
 
+/// A state never goes back: what was acknowledged as checkpointed may have been purged from the log.
+#[test]
+fn an_older_snapshot_is_refused() {
+    let (mut member, source, _) = sender();
+    member.apply(put("newer", b"entry"));
+    let newer = member.checkpoint().unwrap();
+    let mut sink = begin(&member, &source);
+    send(&source, &mut sink, usize::MAX);
+    let error = sink.finish(&mut member.keeper).unwrap_err();
+    assert!(matches!(error, KeeperError::Transfer(_)), "{error}");
+    assert_eq!(member.restart(), newer);
+}
+
 /// What is being sent stays readable while the sender rewrites and drops everything it came from, and its second
 /// names go with it, or at the next start.
 #[test]

@@ -12,7 +12,7 @@ use super::garbage::Garbage;
 use super::manifest::Manifest;
 use super::rewrite::Rewrite;
 
-/// How the keeper goes about its work. The defaults are for production; a simulator sets `reserve_bytes_max` to 0.
+/// How the keeper goes about its work. The defaults are for production.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Threads that read segments at open and after a snapshot was received. 1 does it on the caller's.
@@ -42,6 +42,17 @@ impl Default for Options {
             reserve_bytes_max: 64 << 20,
             slice_blocks: 4,
             slice_keys: 10_000,
+        }
+    }
+}
+
+impl Options {
+    /// For a simulator: no threads, so that every run is the same, and no reserve, which would only cost memory.
+    pub fn deterministic() -> Self {
+        Self {
+            load_threads: 1,
+            reserve_bytes_max: 0,
+            ..Self::default()
         }
     }
 }

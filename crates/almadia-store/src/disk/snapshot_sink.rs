@@ -118,6 +118,11 @@ impl SnapshotSink {
     /// # Errors
     /// Damage, or a failing disk: the state of `keeper` is what it was, and what had arrived is gone.
     pub fn finish(mut self, keeper: &mut Keeper) -> Result<Store, KeeperError> {
+        let (have, sent) = (keeper.checkpointed().0, self.manifest.applied.0);
+        if sent < have {
+            let why = format!("it ends at entry {sent}, and entry {have} is already in a checkpoint here");
+            return Err(KeeperError::Transfer(why));
+        }
         if let Some((file, bytes)) = self.next() {
             let wanted = &self.files[file];
             let why = format!("{} has {bytes} of {} bytes", wanted.name, wanted.bytes);

@@ -11,6 +11,7 @@ use almadia_store::disk::{Keeper, KeeperError, Options};
 use almadia_store::{Record, Store, View};
 use bytes::Bytes;
 
+/// The term of every entry.
 pub const TERM: Term = Term(3);
 
 /// Segments and blocks so small that little data has many of them.
@@ -38,6 +39,7 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     (0..len).map(byte).collect()
 }
 
+/// One put.
 pub fn put(key: &str, value: &[u8]) -> Command {
     let (key, value) = (
         Bytes::copy_from_slice(key.as_bytes()),
@@ -51,6 +53,7 @@ pub fn put(key: &str, value: &[u8]) -> Command {
     .into()
 }
 
+/// Deletes one key.
 pub fn delete(key: &str) -> Command {
     let key = Bytes::copy_from_slice(key.as_bytes());
     Kind::DeleteRange(DeleteRange {
@@ -88,6 +91,7 @@ pub fn put_together(pairs: &[(String, Vec<u8>)]) -> Command {
     .into()
 }
 
+/// A compaction, as a command.
 pub fn compact(revision: i64) -> Command {
     Kind::Compact(Compact {
         revision,
@@ -109,6 +113,7 @@ pub struct State {
     pub live_bytes: u64,
 }
 
+/// What any read could find in a view.
 pub fn state_of(view: &View) -> State {
     let everything = Range {
         key: Bytes::from_static(&[0]),
@@ -156,10 +161,12 @@ pub enum Entry {
 }
 
 impl Member {
+    /// On a fresh memory disk.
     pub fn new(options: Options) -> Self {
         Self::on(MemDisk::new(), options)
     }
 
+    /// On a disk that has no state yet.
     pub fn on(disk: MemDisk, options: Options) -> Self {
         let (keeper, store) = open(&disk, options).expect("a fresh disk opens");
         Self {
@@ -171,10 +178,12 @@ impl Member {
         }
     }
 
+    /// Enters a command into the log and applies it.
     pub fn apply(&mut self, command: Command) {
         self.enter(Entry::Command(command));
     }
 
+    /// Enters an entry into the log and applies it.
     pub fn enter(&mut self, entry: Entry) {
         self.log.push(entry);
         self.apply_entry(self.log.len() - 1);
@@ -190,18 +199,22 @@ impl Member {
         }
     }
 
+    /// What readers would see now.
     pub fn view(&mut self) -> Arc<View> {
         self.store.publish()
     }
 
+    /// The revision of the last change.
     pub fn state_revision(&self) -> i64 {
         self.store.revision().0
     }
 
+    /// What a restart right after a checkpoint would have to find.
     pub fn state(&mut self) -> State {
         state_of(&self.view())
     }
 
+    /// Makes a checkpoint; answers the state it holds.
     pub fn checkpoint(&mut self) -> Result<State, KeeperError> {
         let view = self.view();
         self.keeper.checkpoint(&view)?;
