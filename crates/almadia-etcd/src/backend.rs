@@ -1,9 +1,11 @@
-//! What the edge asks of a member. Defined here, so that the services can be driven over a test double as well as
-//! over a real member. Holds no behaviour.
+//! What the edge asks of a member. A trait, so that the services can be driven over a test double as well as over a
+//! real [`Member`]. Holds no behaviour.
 
-use almadia_command::{ClusterId, Command, LogIndex, MemberId, Term};
-use almadia_store::{Outcome, View};
+use almadia_command::{ClusterId, Command, MemberId};
+use almadia_store::View;
 use std::sync::Arc;
+
+pub use almadia_member::{Applied, Member, MemberInfo, Membered, ProposeError, ReadError, Status};
 
 /// A member as its clients' requests see it.
 pub trait Backend: Send + Sync + 'static {
@@ -43,102 +45,31 @@ pub struct Identity {
     pub member: MemberId,
 }
 
-/// A command that was applied.
-#[derive(Clone, Debug)]
-pub struct Applied {
-    /// What applying it answered.
-    pub outcome: Outcome,
-    /// Where it stands in the log.
-    pub index: LogIndex,
-    /// The term in which it was put there.
-    pub term: Term,
-}
+impl Backend for Member {
+    fn propose(&self, command: Command) -> impl Future<Output = Result<Applied, ProposeError>> + Send {
+        Self::propose(self, command)
+    }
 
-/// Why a command has no outcome.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProposeError {
-    /// Too many commands wait already; this one was not carried out.
-    #[error("too many requests are waiting")]
-    Busy,
-    /// No outcome in time: the command may or may not be carried out.
-    #[error("no outcome in time; the command may still be carried out")]
-    TimedOut,
-    /// The member stops; the command may or may not be carried out.
-    #[error("the member is stopping")]
-    Stopped,
-    /// The disk is nearly full; the command was not carried out.
-    #[error("the disk is nearly full")]
-    NoSpace,
-}
+    fn read_barrier(&self) -> impl Future<Output = Result<(), ReadError>> + Send {
+        Self::read_barrier(self)
+    }
 
-/// Why a read could not be confirmed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
-    /// Too many reads wait already.
-    #[error("too many requests are waiting")]
-    Busy,
-    /// There was no leader in time.
-    #[error("there is no leader")]
-    NoLeader,
-    /// No confirmation in time.
-    #[error("no confirmation in time")]
-    TimedOut,
-    /// The member stops.
-    #[error("the member is stopping")]
-    Stopped,
-}
+    fn recovered(&self) -> impl Future<Output = ()> + Send {
+        Self::recovered(self)
+    }
 
-/// A member at a glance.
-#[derive(Clone, Debug)]
-pub struct Status {
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// This member.
-    pub member: MemberId,
-    /// Its name.
-    pub name: String,
-    /// The highest term it has seen.
-    pub term: Term,
-    /// The leader of that term, if known.
-    pub leader: Option<MemberId>,
-    /// This member leads.
-    pub is_leader: bool,
-    /// It receives entries but does not count in majorities.
-    pub is_learner: bool,
-    /// The last entry in its log.
-    pub last_log: LogIndex,
-    /// The last entry it knows to be committed.
-    pub committed: LogIndex,
-    /// The last entry in its store.
-    pub applied: LogIndex,
-    /// Bytes of its segment files.
-    pub disk_bytes: u64,
-    /// Bytes of what can still be read.
-    pub live_bytes: u64,
-    /// Its disk is nearly full and writes are refused.
-    pub no_space: bool,
-    /// Everyone, by the newest membership entry.
-    pub members: Vec<Membered>,
-}
+    fn view(&self) -> Arc<View> {
+        Self::view(self)
+    }
 
-/// A member with its id and standing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Membered {
-    /// Its id.
-    pub id: MemberId,
-    /// Name and addresses.
-    pub info: MemberInfo,
-    /// Receives entries but does not count in majorities.
-    pub is_learner: bool,
-}
+    fn status(&self) -> Status {
+        Self::status(self)
+    }
 
-/// What a member tells about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MemberInfo {
-    /// Its name.
-    pub name: String,
-    /// Where its peers reach it.
-    pub peer_urls: Vec<String>,
-    /// Where clients reach it.
-    pub client_urls: Vec<String>,
+    fn identity(&self) -> Identity {
+        Identity {
+            cluster: self.cluster(),
+            member: self.id(),
+        }
+    }
 }

@@ -22,7 +22,7 @@ pub(crate) async fn member_list<B: Backend>(
         header: Some(shared.header(Revision(0), status.term)),
         members,
     };
-    Ok(Plain(response).into())
+    Ok(Replied::unlogged(Plain(response)))
 }
 
 fn member(member: Membered) -> pb::Member {

@@ -17,6 +17,9 @@ pub struct Config {
     pub request_bytes_max: usize,
     /// Compares and operations of one transaction at most, each list by itself (`--max-txn-ops`).
     pub txn_operations_max: usize,
+    /// A request that is not decided by then is answered with "request timed out": its outcome is unknown. Should be
+    /// what the member was told too; waiting for the space of a physical compaction is not bounded by it.
+    pub request_timeout: Duration,
     /// Bytes the store may use, as shown in a status; 0 is no bound.
     pub quota_bytes: i64,
     /// Requests in flight on one connection at most (`--max-concurrent-streams`).
@@ -34,6 +37,8 @@ impl Default for Config {
             storage_version: "3.7.0".to_owned(),
             request_bytes_max: 1536 * 1024,
             txn_operations_max: 128,
+            // etcd: 5 s and twice its default election timeout.
+            request_timeout: Duration::from_secs(7),
             quota_bytes: 0,
             concurrent_streams_max: u32::MAX,
             keepalive_interval: Duration::from_secs(2 * 60 * 60),

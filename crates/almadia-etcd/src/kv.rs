@@ -2,7 +2,7 @@
 //!
 //! Checks form ([`crate::check`]), then asks the member; what depends on the data is decided there.
 
-use crate::backend::{Applied, Backend};
+use crate::backend::{Applied, Backend, ProposeError, ReadError};
 use crate::check;
 use crate::encode::{DeleteRangeReply, PutReply, RangeReply, TxnReply, ValueWishes};
 use crate::error::Fault;
@@ -19,7 +19,7 @@ use tonic::Status;
 
 /// What etcd's form of a log entry adds to a request: the tag and length of a request header with an id, and the tag
 /// and length of the request. A value of 1 572 000 bytes passes the default limit, as it does there.
-const ENTRY_OVERHEAD_BYTES: usize = 20;
+const ENTRY_OVERHEAD_BYTES: usize = 18;
 
 /// Reads the keys of a range.
 pub(crate) async fn range<B: Backend>(
@@ -31,12 +31,11 @@ pub(crate) async fn range<B: Backend>(
     let keys_only = request.keys_only;
     let answer = view.range(&translate::range(request)).map_err(Fault::from)?;
     let header = shared.read_header(&view);
-    Ok(RangeReply {
+    Ok(Replied::unlogged(RangeReply {
         header,
         answer,
         keys_only,
-    }
-    .into())
+    }))
 }
 
 /// Stores a value.
@@ -96,12 +95,11 @@ pub(crate) async fn txn<B: Backend>(
         let view = shared.readable_view(serializable).await?;
         let answer = view.read_txn(&txn).map_err(Fault::from)?;
         let header = shared.read_header(&view);
-        return Ok(TxnReply {
+        return Ok(Replied::unlogged(TxnReply {
             header,
             answer,
             values,
-        }
-        .into());
+        }));
     }
     let written = shared.write(Kind::Txn(txn), len).await?;
     let Answer::Txn(answer) = written.answer else {
@@ -148,7 +146,7 @@ impl<B: Backend> Shared<B> {
         if request_bytes.saturating_add(ENTRY_OVERHEAD_BYTES) > self.config.request_bytes_max {
             return Err(Fault::RequestTooLarge);
         }
-        let Applied { outcome, index, term } = self.backend.propose(kind.into()).await?;
+        let Applied { outcome, index, term } = self.decided(kind).await?;
         let answer = outcome.result?;
         let header = self.header(outcome.revision, term);
         Ok(Written {
@@ -156,6 +154,16 @@ impl<B: Backend> Shared<B> {
             header,
             position: Position { index, term },
         })
+    }
+
+    async fn decided(&self, kind: Kind) -> Result<Applied, ProposeError> {
+        let waits_for_space = matches!(&kind, Kind::Compact(compact) if compact.physical);
+        let proposed = self.backend.propose(kind.into());
+        if waits_for_space {
+            return proposed.await;
+        }
+        let decided = tokio::time::timeout(self.config.request_timeout, proposed).await;
+        decided.unwrap_or(Err(ProposeError::TimedOut))
     }
 
     /// The view that a read may be served from.
@@ -170,7 +178,9 @@ impl<B: Backend> Shared<B> {
 
     /// Returns when the view holds everything acknowledged so far.
     pub(crate) async fn read_barrier(&self) -> Result<(), Fault> {
-        Ok(self.backend.read_barrier().await?)
+        let barrier = self.backend.read_barrier();
+        let confirmed = tokio::time::timeout(self.config.request_timeout, barrier).await;
+        Ok(confirmed.unwrap_or(Err(ReadError::TimedOut))?)
     }
 
     /// Revision and term of the same view, so that an answer never mixes two states.

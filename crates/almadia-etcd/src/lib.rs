@@ -23,7 +23,9 @@ mod service;
 pub mod translate;
 mod wire;
 
-pub use backend::{Applied, Backend, Identity, MemberInfo, Membered, ProposeError, ReadError, Status};
+pub use backend::{
+    Applied, Backend, Identity, Member, MemberInfo, Membered, ProposeError, ReadError, Status,
+};
 pub use coalesce::Coalesced;
 pub use config::Config;
 pub use error::Fault;

@@ -29,7 +29,7 @@ pub(crate) fn status<B: Backend>(
         db_size_quota: shared.config.quota_bytes,
         downgrade_info: Some(pb::DowngradeInfo::default()),
     };
-    Ok(Plain(response).into())
+    Ok(Replied::unlogged(Plain(response)))
 }
 
 fn errors(member: &backend::Status) -> Vec<String> {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::codegen::tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
-use tonic::transport::server::Connected;
 
 /// Bytes a client may send on one stream before they are read: the largest request fits without waiting.
 const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
@@ -34,7 +33,7 @@ pub async fn serve<B, I, IO, E>(
 where
     B: Backend,
     I: Stream<Item = Result<IO, E>>,
-    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let server = Server::builder()

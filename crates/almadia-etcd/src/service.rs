@@ -103,8 +103,9 @@ pub(crate) struct Replied<A> {
     pub(crate) position: Option<Position>,
 }
 
-impl<A> From<A> for Replied<A> {
-    fn from(answer: A) -> Self {
+impl<A> Replied<A> {
+    /// An answer without a place in the log.
+    pub(crate) fn unlogged(answer: A) -> Self {
         Self {
             answer,
             position: None,

@@ -33,6 +33,8 @@ pub struct Trouble {
     pub propose: Option<ProposeError>,
     /// Refuse every read barrier so.
     pub read: Option<ReadError>,
+    /// Never decide anything.
+    pub stuck: bool,
     /// Say that nobody leads.
     pub no_leader: bool,
     /// Say that there is no room.
@@ -91,6 +93,9 @@ impl Double {
 impl Backend for Double {
     async fn propose(&self, command: Command) -> Result<Applied, ProposeError> {
         self.proposals.fetch_add(1, Ordering::Relaxed);
+        if self.trouble().stuck {
+            std::future::pending::<()>().await;
+        }
         match self.trouble().propose {
             Some(error) => Err(error),
             None => Ok(self.apply(&command)),
@@ -99,6 +104,9 @@ impl Backend for Double {
 
     async fn read_barrier(&self) -> Result<(), ReadError> {
         self.barriers.fetch_add(1, Ordering::Relaxed);
+        if self.trouble().stuck {
+            std::future::pending::<()>().await;
+        }
         self.trouble().read.map_or(Ok(()), Err)
     }
 
