@@ -29,7 +29,8 @@ impl Script {
     }
 
     fn put(&mut self, key: &str, value: &str) {
-        self.apply(Kind::Put(put(key, value))).unwrap();
+        self.apply(Kind::Put(put(key, value)))
+            .expect("a plain put is never refused");
     }
 
     fn txn(&mut self, operations: Vec<OperationKind>) -> Result<TxnAnswer, Refusal> {
@@ -55,7 +56,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn shown(view: &View, range: &Range) -> Vec<String> {
-    let records = view.range(range).unwrap().records;
+    let records = view.range(range).expect("these ranges can be read").records;
     records
         .iter()
         .map(|r| format!("{}={}@{}", text(r.key()), text(r.value()), r.mod_revision()))

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+/// Few enough that commands meet; now and then empty, which must be refused.
 pub fn key() -> impl Strategy<Value = Bytes> {
     let name = prop_oneof![
         20 => "[a-d]{1,2}",
@@ -17,6 +18,7 @@ pub fn key() -> impl Strategy<Value = Bytes> {
     name.prop_map(Bytes::from)
 }
 
+/// Also of a single key, open, inverted and empty ranges.
 pub fn range_end() -> impl Strategy<Value = Bytes> {
     prop_oneof![
         3 => Just(Bytes::new()),
@@ -67,6 +69,7 @@ fn filter() -> impl Strategy<Value = i64> {
     prop_oneof![8 => Just(0_i64), 2 => 1..40_i64, 1 => Just(-1)]
 }
 
+/// A range with every option; some are refused.
 pub fn range() -> impl Strategy<Value = Range> {
     let sort = (
         prop_oneof![12 => 0..3_i32, 1 => Just(3), 1 => Just(-1)],
@@ -153,6 +156,7 @@ pub fn txn(depth: u32) -> BoxedStrategy<Txn> {
         .boxed()
 }
 
+/// Any command, one without a kind included.
 pub fn command() -> impl Strategy<Value = Command> {
     let kind = prop_oneof![
         10 => put().prop_map(|put| Some(Kind::Put(put))),

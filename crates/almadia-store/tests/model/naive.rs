@@ -20,6 +20,7 @@ pub struct Pair {
     pub lease: i64,
 }
 
+/// An answer, in the model's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     Put(Option<Pair>),
@@ -77,6 +78,7 @@ impl From<&Answer> for Said {
     }
 }
 
+/// What exists at some moment.
 pub type State = BTreeMap<Vec<u8>, Pair>;
 
 /// Everything that ever happened.
@@ -89,6 +91,7 @@ pub struct Naive {
 }
 
 impl Naive {
+    /// At revision 1, with nothing in it.
     pub fn new() -> Self {
         Self {
             revision: 1,
@@ -110,10 +113,12 @@ impl Naive {
         state
     }
 
+    /// What exists after all changes, those of an unfinished transaction included.
     pub fn now(&self) -> State {
         self.state_at(i64::MAX)
     }
 
+    /// Carries out a command; a refused one changes nothing.
     pub fn apply(&mut self, command: &Command) -> Result<Said, Refusal> {
         let before = self.clone();
         let main = self.revision + 1;
@@ -205,6 +210,7 @@ impl Naive {
         Ok(Said::Txn(success, responses))
     }
 
+    /// A transaction that may not write.
     pub fn read_txn(&self, txn: &Txn) -> Result<Said, Refusal> {
         let mut steps = Vec::new();
         flatten(txn, &self.now(), &mut steps)?;
