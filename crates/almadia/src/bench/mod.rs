@@ -18,6 +18,9 @@ mod workload;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
 use self::target::Receiver;
 use self::workload::Kind;
 use crate::commands;
@@ -48,7 +51,7 @@ pub struct BenchArguments {
     #[command(subcommand)]
     pub special: Option<Special>,
     /// What to call; `all` is everything. Default: put.
-    #[arg(value_name = "LOAD", value_parser = loads)]
+    #[arg(value_name = "LOAD", value_parser = loads())]
     pub loads: Vec<Loads>,
     /// Numbers of clients, each waiting for its answer before it calls again [default: depends on the load].
     #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -120,18 +123,15 @@ pub enum Special {
 #[derive(Clone, Debug)]
 pub struct Loads(Vec<Kind>);
 
-fn loads(word: &str) -> Result<Loads, String> {
-    use clap::ValueEnum;
-    if word == "all" {
-        return Ok(Loads(Kind::ALL.to_vec()));
-    }
-    let known: Vec<String> = Kind::value_variants()
+fn loads() -> impl TypedValueParser<Value = Loads> {
+    let kinds = Kind::value_variants()
         .iter()
-        .filter_map(|kind| Some(kind.to_possible_value()?.get_name().to_owned()))
-        .collect();
-    Kind::from_str(word, false)
-        .map(|kind| Loads(vec![kind]))
-        .map_err(|_| format!("there are {}, all, and the command failover", known.join(", ")))
+        .filter_map(ValueEnum::to_possible_value);
+    let all = PossibleValue::new("all").help("All of them, one after the other");
+    PossibleValuesParser::new(kinds.chain([all])).map(|word| {
+        let kind = Kind::from_str(&word, false);
+        Loads(kind.map_or_else(|_| Kind::ALL.to_vec(), |kind| vec![kind]))
+    })
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -86,7 +86,7 @@ impl Fake {
             state: Arc::clone(&state),
             mood,
         };
-        let incoming = runtime.block_on(async { TcpIncoming::bind(any).unwrap() });
+        let incoming = runtime.block_on(async { TcpIncoming::bind(any).unwrap().with_nodelay(Some(true)) });
         let address = incoming.local_addr().unwrap().to_string();
         runtime.spawn(
             Server::builder()
