@@ -134,3 +134,7 @@ impl<IO> Connected for Coalesced<IO> {
 
     fn connect_info(&self) {}
 }
+
+#[cfg(test)]
+#[path = "coalesce_tests.rs"]
+mod tests;

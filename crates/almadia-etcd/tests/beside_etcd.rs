@@ -7,6 +7,7 @@
 
 mod double;
 mod random;
+mod raw;
 
 use almadia_etcd::proto::etcdserverpb::{self as pb, kv_client::KvClient};
 use double::Scene;
@@ -143,4 +144,66 @@ async fn every_answer_is_etcds() {
     }
     println!("{ok} answered requests and as many refusals as there were, up to revision {revision}");
     assert!(ok > 0, "some requests succeed");
+}
+
+/// Everything about the size and form of messages that does not depend on the data, asked of both.
+#[tokio::test]
+async fn limits_and_forms_are_etcds() {
+    let Ok(program) = std::env::var("ALMADIA_ETCD_BIN") else {
+        eprintln!(
+            "SKIPPED: limits_and_forms_are_etcds: ALMADIA_ETCD_BIN does not name an etcd program to compare with"
+        );
+        return;
+    };
+    let etcd = Etcd::start(&program).await;
+    let mut theirs = etcd.connect().await;
+    let scene = Scene::new().await;
+    let mut ours = scene.kv.clone();
+    let channels = [
+        double::connect(&format!("http://{}", scene.address)).await,
+        double::connect(&etcd.url).await,
+    ];
+    for path in [
+        "/etcdserverpb.KV/None",
+        "/none.None/Range",
+        "/None",
+        "/a/b/c",
+        "/etcdserverpb.KV/",
+    ] {
+        let [found, expected] =
+            [&channels[0], &channels[1]].map(|channel| raw::call(channel, path, "".into()));
+        assert_eq!(raw::refusal(found.await), raw::refusal(expected.await), "{path}");
+    }
+    // etcd's own form of a log entry is a byte longer or shorter with the id it draws, so the boundary is left out.
+    for bytes in [
+        1000, 1_572_000, 1_572_800, 1_572_864, 2_097_100, 2_097_144, 2_097_145, 3_000_000,
+    ] {
+        let value = vec![b'v'; bytes].into();
+        let request = Request::Put(pb::PutRequest {
+            key: "k".into(),
+            value,
+            ..Default::default()
+        });
+        let expected = random::send(&mut theirs, request.clone()).await;
+        let found = random::send(&mut ours, request).await;
+        assert_eq!(
+            found, expected,
+            "a value of {bytes} bytes: left is ours, right is etcd's"
+        );
+    }
+    for depth in [1, 5, 20, 46] {
+        let mut nested = pb::TxnRequest::default();
+        for _ in 0..depth {
+            let operation = pb::RequestOp {
+                request: Some(pb::request_op::Request::RequestTxn(nested)),
+            };
+            nested = pb::TxnRequest {
+                success: vec![operation],
+                ..Default::default()
+            };
+        }
+        let expected = random::send(&mut theirs, Request::Txn(nested.clone())).await;
+        let found = random::send(&mut ours, Request::Txn(nested)).await;
+        assert_eq!(found, expected, "{depth} transactions inside each other");
+    }
 }

@@ -21,9 +21,11 @@ use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint};
 
-/// The cluster's and the member's id: above 2^63, as etcd's often are.
+/// The cluster: above 2^63, as etcd's ids often are.
 pub const CLUSTER: ClusterId = ClusterId(0xcdf8_18b6_2fa0_6a50);
+/// The member: above 2^63 too.
 pub const MEMBER: MemberId = MemberId(0x8e9e_05c5_2164_694d);
+/// The term of every entry.
 pub const TERM: Term = Term(3);
 
 /// What the double is told to do wrong.
@@ -53,6 +55,7 @@ pub struct Double {
 }
 
 impl Double {
+    /// An empty store, with the blank entry that a new leader writes.
     pub fn new() -> Arc<Self> {
         let mut store = Store::empty();
         store.note_applied(LogIndex(1), TERM);
@@ -67,6 +70,7 @@ impl Double {
         })
     }
 
+    /// From now on.
     pub fn set_trouble(&self, trouble: Trouble) {
         *self.trouble.lock().expect("no test panics holding it") = trouble;
     }
@@ -169,10 +173,12 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// With default settings.
     pub async fn new() -> Self {
         Self::with(Config::default()).await
     }
 
+    /// With these settings.
     pub async fn with(config: Config) -> Self {
         let double = Double::new();
         let listener = TcpListener::bind("127.0.0.1:0")
@@ -208,11 +214,13 @@ impl Scene {
     }
 }
 
+/// One connection.
 pub async fn connect(url: &str) -> Channel {
     let endpoint = Endpoint::from_shared(url.to_owned()).expect("the address is a URL");
     endpoint.connect().await.expect("the server takes connections")
 }
 
+/// A client that takes and sends messages of up to 64 MiB.
 pub fn kv_client(channel: Channel) -> KvClient<Channel> {
     KvClient::new(channel)
         .max_decoding_message_size(64 << 20)

@@ -13,10 +13,12 @@ use tonic::transport::Channel;
 pub struct Random(u64);
 
 impl Random {
+    /// Everything follows from `seed`.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
+    /// The next number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -25,6 +27,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
+    /// A number from 0 up to but without `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.number() % bound
     }
@@ -34,6 +37,7 @@ impl Random {
         self.below(of) == 0
     }
 
+    /// One of `from`, which is not empty.
     pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         let at = self.below(from.len() as u64) as usize;
         from[at].clone()

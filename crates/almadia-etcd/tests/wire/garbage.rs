@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::random::{Random, Request, send};
-use crate::transport::call;
+use crate::raw::call;
 use prost::Message;
 
 const METHODS: [&str; 7] = [

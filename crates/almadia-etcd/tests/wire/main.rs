@@ -5,6 +5,8 @@
 mod double;
 #[path = "../random/mod.rs"]
 mod random;
+#[path = "../raw/mod.rs"]
+mod raw;
 
 mod compact;
 mod delete_range;

@@ -226,6 +226,12 @@ async fn b1_7_filters_are_inclusive_and_leave_the_count_alone() {
             (expected.iter().map(|key| (*key).to_owned()).collect(), 5, false)
         );
     }
+}
+
+#[tokio::test]
+async fn b1_7_the_limit_cuts_after_filtering() {
+    let mut scene = five_keys().await;
+    let all = || range_request("a", "\0");
     let request = pb::RangeRequest {
         min_mod_revision: 6,
         limit: 2,
