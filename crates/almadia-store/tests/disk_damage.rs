@@ -16,6 +16,12 @@ fn two_checkpoints() -> (Member, State, State) {
             member.apply(put(&format!("key-{key}"), &[round; 40]));
         }
         member.apply(delete("key-1"));
+        // Its version and its tombstone are in different segments.
+        member.apply(if round == 0 {
+            put("gone", b"long ago")
+        } else {
+            delete("gone")
+        });
         member.checkpoint().unwrap();
     }
     member.compact(6);
@@ -118,6 +124,31 @@ fn a_damaged_manifest_is_passed_over_and_healed() {
         member.disk.contents("MANIFEST-6").is_none(),
         "it was removed when all was well again"
     );
+}
+
+/// Segments that only the older manifest names stay as long as it may be fallen back to.
+#[test]
+fn a_rewrite_leaves_the_older_manifest_whole() {
+    let (mut member, ..) = two_checkpoints();
+    for round in 0..20_u8 {
+        member.apply(put("hot", &[round; 90]));
+        member.checkpoint().unwrap();
+    }
+    member.compact(member.state_revision());
+    member.apply(put("newest", b"y"));
+    let older = member.checkpoint().unwrap();
+    member.apply(put("newest", b"z"));
+    let view = member.view();
+    let segments = member.keeper.segment_count();
+    while member.keeper.segment_count() >= segments {
+        assert!(member.keeper.collect_garbage(&view).unwrap());
+    }
+    let newest = member.state();
+    let mut manifests = member.disk.list("").unwrap();
+    manifests.sort_by_key(|name| name.len());
+    member.disk.flip_bit(manifests.last().unwrap(), 30, 0);
+    assert_eq!(member.restart(), older);
+    assert_eq!(member.state(), newest);
 }
 
 /// Segments whose manifest was taken away are not taken for a beginning.

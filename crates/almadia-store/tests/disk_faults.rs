@@ -210,6 +210,33 @@ fn the_volume_may_be_full() {
     check(Operation::Write, Failure::ShortWrite { bytes: 13 }, false);
 }
 
+/// The rename of a manifest whose directory sync failed may survive a power loss although it was undone: what it
+/// names must be there.
+#[test]
+fn a_manifest_that_may_be_named_is_whole() {
+    for seed in 0..200 {
+        let mut work = Work::new();
+        work.member.apply(put("more", b"1"));
+        let prefix = String::new();
+        let operation = Operation::SyncDir;
+        // The first one is that of the segments.
+        work.member.disk.inject(Fault {
+            operation,
+            prefix,
+            skip: 1,
+            failure: Failure::Io,
+            forever: false,
+        });
+        let view = work.member.view();
+        work.member.keeper.checkpoint(&view).unwrap_err();
+        work.possible.push(state_of(&view));
+        let image = work.member.disk.after_power_loss(Loss::Seeded(seed));
+        let (keeper, mut store) = open(&image, small()).unwrap();
+        assert!(work.possible.contains(&state_of(&store.publish())));
+        assert!(keeper.damages().is_empty(), "{:?}", keeper.damages());
+    }
+}
+
 /// A full volume: the reserve is given up so that the manifest can be written and the log be purged.
 #[test]
 fn the_reserve_is_for_the_manifest() {

@@ -3,6 +3,7 @@
 
 mod disk_common;
 
+use almadia_command::Revision;
 use almadia_disk::Disk;
 use almadia_store::disk::Options;
 use disk_common::{Member, delete, delete_all, noise, put, small};
@@ -129,6 +130,21 @@ fn live_segments_are_left_alone() {
         "but no segment is mostly dead"
     );
     assert_eq!(member.collect_garbage(), 0, "and not counted again");
+}
+
+/// What compaction keeps for a checkpoint leaves the memory when the checkpoint is there.
+#[test]
+fn memory_is_given_back_after_a_checkpoint() {
+    let mut member = Member::new(options());
+    let count = |member: &mut Member| member.view().records_after(Revision(0)).count();
+    for key in 0..200 {
+        member.apply(put("key", &noise(key, 10)));
+    }
+    member.compact(member.state_revision());
+    assert_eq!(count(&mut member), 200);
+    member.checkpoint().unwrap();
+    while member.store.compact_slice(100) {}
+    assert_eq!(count(&mut member), 0);
 }
 
 /// The number of segments stays bounded however many checkpoints there are.

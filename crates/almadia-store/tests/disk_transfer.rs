@@ -5,7 +5,7 @@ mod disk_common;
 
 use std::sync::Arc;
 
-use almadia_disk::Disk;
+use almadia_disk::{Disk, Failure, Fault, Operation};
 use almadia_store::disk::{KeeperError, SnapshotSink, SnapshotSource};
 use disk_common::{Member, State, noise, open, put, small, state_of};
 
@@ -153,6 +153,33 @@ fn pieces_must_fit() {
     }
     assert!(source.read(0, u64::MAX, 1).is_err() && source.read(99, 0, 1).is_err());
     assert!(SnapshotSink::begin(Arc::new(member.disk.clone()), b"garbage").is_err());
+}
+
+/// The sender's segments may have the same names as other segments here: those are not touched before the new
+/// state is in place.
+#[test]
+fn files_of_the_same_name_are_left_alone() {
+    let (mut member, mut other) = (Member::new(small()), Member::new(small()));
+    for at in 0..90 {
+        member.apply(put(&format!("key-{at}"), &noise(at, 60)));
+        other.apply(put(&format!("key-{at}"), &noise(at + 1000, 60)));
+    }
+    let before = member.checkpoint().unwrap();
+    let view = other.view();
+    let source = other.keeper.snapshot(&view).unwrap();
+    assert_eq!(member.disk.list("seg").unwrap(), other.disk.list("seg").unwrap());
+    let mut sink = begin(&member, &source);
+    send(&source, &mut sink, usize::MAX);
+    member.disk.inject(Fault {
+        operation: Operation::Create,
+        prefix: "MANIFEST".to_owned(),
+        skip: 0,
+        failure: Failure::NoSpace,
+        forever: false,
+    });
+    assert!(sink.finish(&mut member.keeper).unwrap_err().is_no_space());
+    assert_eq!(member.restart(), before);
+    assert!(member.keeper.damages().is_empty());
 }
 
 /// A state never goes back: what was acknowledged as checkpointed may have been purged from the log.
