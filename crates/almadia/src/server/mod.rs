@@ -4,17 +4,14 @@ mod config;
 mod duration;
 mod file;
 mod flags;
-mod group;
 mod run;
 mod table;
 #[cfg(test)]
 mod tests;
-mod url;
 mod values;
 
-pub use config::{InitialMember, LogFormat, ServerConfig};
+pub use config::{LogFormat, Settings};
 pub use flags::{Flags, with_two_dashes};
-pub use url::Url;
 use values::Values;
 
 /// Settings that cannot be used: one line that names the setting and what is allowed. The process ends with code 2.
@@ -36,13 +33,13 @@ impl ConfigError {
 ///
 /// # Errors
 /// The first thing that is wrong with them.
-pub fn load(flags: &Flags) -> Result<ServerConfig, ConfigError> {
+pub fn load(flags: &Flags) -> Result<Settings, ConfigError> {
     let text = |text: std::ffi::OsString| text.into_string().ok();
     let environment: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((text(name)?, text(value)?)))
         .collect();
     let values = Values::gather(&flags.given, &environment, |path| std::fs::read_to_string(path))?;
-    ServerConfig::from_values(&values)
+    Settings::from_values(&values)
 }
 
 /// Runs a member until it is asked to stop; the exit code is 2 when its settings cannot be used.

@@ -1,37 +1,107 @@
-//! From settings to a running member: logging, threads, signals. What the member does is decided below.
+//! From settings to a running member: logging, the client protocol on top of the member, the line that says it is ready.
+//! What the member does is decided below.
 
-use super::{ConfigError, Flags, LogFormat, ServerConfig};
+use super::{Flags, LogFormat, Settings};
+use almadia_etcd::ReadError;
+use almadia_member::Member;
+use almadia_server::clients::{ClientListener, ClientStream};
+use almadia_server::{ServerError, Serving};
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tonic::codegen::tokio_stream::Stream;
 
 /// Exit code for settings that cannot be used, as clap has it for flags it does not know.
 const EXIT_USAGE: u8 = 2;
 
+/// Pause before a member without a leader is asked again whether it can serve.
+const READY_PAUSE: Duration = Duration::from_millis(20);
+
 /// Runs a member until it is asked to stop.
 pub fn run(flags: &Flags) -> ExitCode {
-    let config = match super::load(flags) {
-        Ok(config) => config,
-        Err(error) => return refuse(&error),
+    let settings = match super::load(flags) {
+        Ok(settings) => settings,
+        Err(error) => return complain(&error, ExitCode::from(EXIT_USAGE)),
     };
-    start_logging(&config);
-    for warning in &config.warnings {
+    start_logging(&settings);
+    for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    eprintln!("almadia: this build has no server yet");
-    ExitCode::FAILURE
+    let edge = settings.edge.clone();
+    match almadia_server::run(&settings.server, |serving| serve(serving, edge)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ ServerError::Config(_)) => complain(&error, ExitCode::from(EXIT_USAGE)),
+        Err(error) => complain(&error, ExitCode::FAILURE),
+    }
 }
 
-fn refuse(error: &ConfigError) -> ExitCode {
+/// One line for the person who reads the end of a log.
+fn complain(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
     eprintln!("almadia server: {error}");
-    ExitCode::from(EXIT_USAGE)
+    code
+}
+
+/// Serves clients until a stop is requested.
+async fn serve(serving: Serving, edge: almadia_etcd::Config) {
+    let Serving {
+        member,
+        clients,
+        stop,
+        ..
+    } = serving;
+    let ready = tokio::spawn(say_when_ready(member.clone(), addresses(&clients)));
+    let result = almadia_etcd::serve(Arc::new(member), edge, Incoming(clients), stop.requested()).await;
+    ready.abort();
+    if let Err(error) = result {
+        tracing::error!(%error, "clients cannot be served");
+    }
+}
+
+fn addresses(clients: &ClientListener) -> String {
+    let each: Vec<String> = clients
+        .addresses()
+        .iter()
+        .map(|address| format!("http://{address}"))
+        .collect();
+    each.join(",")
+}
+
+/// Prints one line once the member can answer linearizable reads, which takes a leader and everything committed applied.
+async fn say_when_ready(member: Member, addresses: String) {
+    while let Err(error) = member.read_barrier().await {
+        if error == ReadError::Stopped {
+            return;
+        }
+        tokio::time::sleep(READY_PAUSE).await;
+    }
+    let status = member.status();
+    println!(
+        "almadia {} is ready: clients {addresses}, member {}, cluster {}, term {}",
+        status.name, status.member, status.cluster, status.term
+    );
+}
+
+/// The listener as the client protocol wants it. It never ends by itself.
+struct Incoming(ClientListener);
+
+impl Stream for Incoming {
+    type Item = Result<ClientStream, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_accept(context).map(|connection| Some(Ok(connection)))
+    }
 }
 
 /// Messages go to standard error, where supervisors look for them; standard output has the line that says it is ready.
-fn start_logging(config: &ServerConfig) {
+fn start_logging(settings: &Settings) {
     let builder = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_max_level(config.log_level)
+        .with_max_level(settings.log_level)
         .with_target(false);
-    match config.log_format {
+    match settings.log_format {
         LogFormat::Console => builder
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
             .init(),

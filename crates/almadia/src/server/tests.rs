@@ -1,12 +1,13 @@
 //! Settings as operators and installers write them: every case says what becomes of it, in words of etcd's flags.
 
 use super::values::Values;
-use super::{ConfigError, Flags, LogFormat, ServerConfig, with_two_dashes};
+use super::{ConfigError, Flags, LogFormat, Settings, with_two_dashes};
+use almadia_member::founding::InitialState;
 use clap::{Args, FromArgMatches};
 use std::time::Duration;
 
 /// What a command line means, with this environment and this config file.
-fn load_all(line: &str, environment: &[(&str, &str)], document: &str) -> Result<ServerConfig, ConfigError> {
+fn load_all(line: &str, environment: &[(&str, &str)], document: &str) -> Result<Settings, ConfigError> {
     let arguments = ["server"]
         .into_iter()
         .chain(line.split_whitespace())
@@ -23,11 +24,11 @@ fn load_all(line: &str, environment: &[(&str, &str)], document: &str) -> Result<
         "missing.yaml" => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
         _ => Ok(document.to_owned()),
     };
-    ServerConfig::from_values(&Values::gather(&flags.given, &environment, read)?)
+    Settings::from_values(&Values::gather(&flags.given, &environment, read)?)
 }
 
 #[track_caller]
-fn load(line: &str) -> ServerConfig {
+fn load(line: &str) -> Settings {
     load_all(line, &[], "").unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
@@ -39,30 +40,29 @@ fn complaint(line: &str, flag: &str) -> String {
     error
 }
 
-fn strings<T: ToString>(items: &[T]) -> Vec<String> {
-    items.iter().map(T::to_string).collect()
-}
-
 #[test]
 fn without_flags_it_is_a_cluster_of_one() {
     let config = load("");
-    assert_eq!(config.name, "default");
-    assert_eq!(config.data_dir.to_str(), Some("default.almadia"));
-    assert_eq!(strings(&config.listen_client), ["http://localhost:2379"]);
-    assert_eq!(strings(&config.advertise_client), ["http://localhost:2379"]);
-    assert_eq!(strings(&config.listen_peer), ["http://localhost:2380"]);
-    assert_eq!(config.initial_cluster.len(), 1);
+    assert_eq!(config.server.name, "default");
+    assert_eq!(config.server.data_dir.to_str(), Some("default.almadia"));
+    assert_eq!(config.server.listen_client_urls, ["http://localhost:2379"]);
+    assert_eq!(config.server.advertise_client_urls, ["http://localhost:2379"]);
+    assert_eq!(config.server.listen_peer_urls, ["http://localhost:2380"]);
+    assert_eq!(config.server.initial_cluster.len(), 1);
     assert_eq!(
-        strings(&config.initial_cluster[0].urls),
+        config.server.initial_cluster[0].peer_urls,
         ["http://localhost:2380"]
     );
-    assert!(config.may_found);
-    assert_eq!((config.heartbeat_ms, config.election_ms), (100, 1000));
+    assert_eq!(config.server.initial_state, InitialState::New);
     assert_eq!(
-        (config.request_bytes_max, config.txn_operations_max),
+        (config.server.heartbeat_ms, config.server.election_ms),
+        (100, 1000)
+    );
+    assert_eq!(
+        (config.edge.request_bytes_max, config.edge.txn_operations_max),
         (1_572_864, 128)
     );
-    assert_eq!(config.keepalive_interval, Duration::from_secs(7200));
+    assert_eq!(config.edge.keepalive_interval, Duration::from_secs(7200));
     assert_eq!(config.warnings, Vec::<String>::new());
 }
 
@@ -76,13 +76,18 @@ fn etcd_s_own_three_member_example_starts() {
          --initial-cluster-state new",
     );
     let names: Vec<&str> = config
+        .server
         .initial_cluster
         .iter()
         .map(|member| member.name.as_str())
         .collect();
     assert_eq!(names, ["infra0", "infra1", "infra2"]);
-    assert_eq!(config.listen_client.len(), 2);
-    assert_ne!(config.group, load("").group, "another token, another group");
+    assert_eq!(config.server.listen_client_urls.len(), 2);
+    assert_ne!(
+        config.server.group,
+        load("").server.group,
+        "another token, another group"
+    );
     assert_eq!(config.warnings, Vec::<String>::new());
 }
 
@@ -97,7 +102,7 @@ const KUBEADM: &str = "--data-dir=/var/lib/etcd --experimental-initial-corrupt-c
 #[test]
 fn kubeadm_s_command_line_starts_once_its_tls_flags_are_gone() {
     let config = load(KUBEADM);
-    assert_eq!(config.name, "master-0");
+    assert_eq!(config.server.name, "master-0");
     assert_eq!(
         config.warnings.len(),
         1,
@@ -164,10 +169,13 @@ grpc-keepalive-timeout: 10000000000
 #[test]
 fn k3s_s_config_file_starts_once_its_tls_sections_are_gone() {
     let config = load_all("--config-file etcd.yaml", &[], K3S).expect("k3s's file");
-    assert_eq!(config.name, "server-0-1a2b3c4d");
-    assert_eq!((config.heartbeat_ms, config.election_ms), (500, 5000));
+    assert_eq!(config.server.name, "server-0-1a2b3c4d");
     assert_eq!(
-        config.keepalive_timeout,
+        (config.server.heartbeat_ms, config.server.election_ms),
+        (500, 5000)
+    );
+    assert_eq!(
+        config.edge.keepalive_timeout,
         Duration::from_secs(10),
         "durations in the file are nanoseconds"
     );
@@ -191,7 +199,10 @@ fn a_config_file_replaces_flags_and_environment() {
         "name: file\nsurprise: 1\n",
     )
     .expect("a file");
-    assert_eq!((config.name.as_str(), config.election_ms), ("file", 1000));
+    assert_eq!(
+        (config.server.name.as_str(), config.server.election_ms),
+        ("file", 1000)
+    );
     assert_eq!(
         config.warnings,
         [
@@ -201,7 +212,7 @@ fn a_config_file_replaces_flags_and_environment() {
     );
     let named_by_environment =
         load_all("", &[("ETCD_CONFIG_FILE", "a.yaml")], "name: file\n").expect("a file");
-    assert_eq!(named_by_environment.name, "file");
+    assert_eq!(named_by_environment.server.name, "file");
     complaint("--config-file missing.yaml", "--config-file missing.yaml");
     let error = load_all("--config-file a.yaml", &[], "heartbeat-interval: fast\n")
         .expect_err("no number")
@@ -224,9 +235,15 @@ fn the_environment_stands_in_for_flags_and_flags_win() {
         ("ALMADIA_OTHER", "1"),
     ];
     let config = load_all("--election-timeout 4000", &environment, "").expect("good");
-    assert_eq!((config.name.as_str(), config.election_ms), ("m1", 4000));
-    assert_eq!(config.data_dir.to_str(), Some("m1.almadia"));
-    assert_eq!(config.group.to_string(), "0f8fad5b-d9cb-469f-a165-70867728950e");
+    assert_eq!(
+        (config.server.name.as_str(), config.server.election_ms),
+        ("m1", 4000)
+    );
+    assert_eq!(config.server.data_dir.to_str(), Some("m1.almadia"));
+    assert_eq!(
+        config.server.group.to_string(),
+        "0f8fad5b-d9cb-469f-a165-70867728950e"
+    );
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
     assert_eq!(
         config.warnings[0],
@@ -245,11 +262,11 @@ fn the_environment_stands_in_for_flags_and_flags_win() {
 fn one_dash_does_as_well_as_two() {
     let config = load("-name m0 -pre-vote -data-dir=-odd --election-timeout 2000 -election-timeout 3000");
     assert_eq!(
-        (config.name.as_str(), config.election_ms),
+        (config.server.name.as_str(), config.server.election_ms),
         ("m0", 3000),
         "the last one wins"
     );
-    assert_eq!(config.data_dir.to_str(), Some("-odd"));
+    assert_eq!(config.server.data_dir.to_str(), Some("-odd"));
     let arguments =
         ["almadia", "-o", "server", "-name", "-name", "-h", "-wal-dir=x"].map(std::ffi::OsString::from);
     let expected =
@@ -327,17 +344,20 @@ fn addresses_that_were_left_out_follow_from_the_others() {
         "--name m1 --listen-peer-urls http://0.0.0.0:2380 --initial-cluster m0=http://a:2380,m1=http://b:2380,m1=http://c:2380",
     );
     assert_eq!(
-        strings(&config.advertise_peer),
+        config.server.advertise_peer_urls,
         ["http://b:2380", "http://c:2380"],
         "from the cluster's list"
     );
     let config = load("--listen-peer-urls http://127.0.0.1:7000 --listen-client-urls http://[::1]:7001");
     assert_eq!(
-        strings(&config.advertise_peer),
+        config.server.advertise_peer_urls,
         ["http://127.0.0.1:7000"],
         "where it listens"
     );
-    assert_eq!(strings(&config.advertise_client), ["http://[::1]:7001"]);
-    assert!(!load("--initial-cluster-state existing").may_found);
+    assert_eq!(config.server.advertise_client_urls, ["http://[::1]:7001"]);
+    assert_eq!(
+        load("--initial-cluster-state existing").server.initial_state,
+        InitialState::Existing
+    );
     assert_eq!(load("--log-format json").log_format, LogFormat::Json);
 }
