@@ -23,13 +23,17 @@ use std::time::Duration;
 use storage::Storage;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-/// Threads of the runtime for peers and consensus: heartbeats never wait for clients.
-const PEER_THREADS: usize = 2;
+/// Threads of the runtime for peers and consensus: heartbeats never wait for clients. On a small machine one thread does
+/// it, because handing work from thread to thread costs more there than it brings.
+fn peer_threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if cores > 4 { 2 } else { 1 }
+}
 
-/// After a stop, what still runs on a runtime is given this long.
-const RUNTIME_STOP_MAX: Duration = Duration::from_secs(1);
+/// After a stop is requested, whoever serves clients is given this long to finish what they have asked for.
+const SERVE_STOP_MAX: Duration = Duration::from_secs(3);
 
 /// Why a server did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -88,8 +92,8 @@ pub struct Server {
     peers: JoinHandle<()>,
 }
 
-/// Runs a server until a signal asks it to stop: starts the member, lets `serve` serve clients until
-/// [`Serving::stop`], then hands leadership over and closes the log. Waits for its cluster as long as it takes.
+/// Runs a server until a signal asks it to stop: starts the member, lets `serve` serve clients until [`Serving::stop`]
+/// (and 3 s longer at most), then hands leadership over and closes the log. Waits for its cluster as long as it takes.
 ///
 /// # Errors
 /// [`ServerError`]; the process should then end with a failure.
@@ -99,11 +103,12 @@ where
     F: Future<Output = ()>,
 {
     config.validate()?;
-    let peers = runtime("raft", PEER_THREADS)?;
+    let peers = runtime("raft", peer_threads())?;
     let clients = runtime("client", config.client_threads_count)?;
     let end = clients.block_on(run_until_stopped(config, peers.handle(), serve));
-    peers.shutdown_timeout(RUNTIME_STOP_MAX);
-    clients.shutdown_timeout(RUNTIME_STOP_MAX);
+    // What still runs waits for timers or peers; nothing of it may keep a process that has closed its log.
+    peers.shutdown_background();
+    clients.shutdown_background();
     end
 }
 
@@ -125,9 +130,16 @@ where
         member: server.member.clone(),
         clients,
         who: server.who.clone(),
-        stop,
+        stop: stop.clone(),
     };
-    serve(serving).await;
+    let overdue = async {
+        stop.requested().await;
+        tokio::time::sleep(SERVE_STOP_MAX).await;
+    };
+    tokio::select! {
+        () = serve(serving) => {}
+        () = overdue => warn!("clients still hold requests; stopping all the same"),
+    }
     server.shutdown().await
 }
 
@@ -153,6 +165,8 @@ impl Server {
         let serving = AbortOnDrop(peers.spawn(listener.serve(doorman.accept())));
         let identity = doorman.establish(peers).await?;
 
+        who.belongs_to(identity.cluster);
+
         let storage = Storage::open(&disk, draw_from(&chance))?;
         let drawn = u32::try_from(draw_from(&chance)() >> 32).expect("the upper half of 64 bits");
         let member = Member::start(Ingredients {
@@ -171,9 +185,7 @@ impl Server {
             consensus_runtime: peers.clone(),
         });
         let member = member.await?;
-        // The lanes of a member open only now: before, peers are told that it belongs to no cluster yet, and come again.
-        doorman.hand_over(member.clone());
-        who.belongs_to(identity.cluster);
+        doorman.hand_over(&member);
         info!(cluster = %identity.cluster, member = %identity.member, "takes part in the cluster");
         Ok(Self {
             member,

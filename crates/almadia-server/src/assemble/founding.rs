@@ -9,15 +9,26 @@ use almadia_disk::Disk;
 use almadia_member::Member;
 use almadia_member::founding::{FoundingContext, FoundingService};
 use almadia_member::identity::Identity;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tracing::debug;
+
+/// Pipes that wait for the member to start at most: each lane of each peer, twice. More are closed, and come again.
+const WAITING_MAX: usize = 64;
 
 /// Passes accepted pipes on. Clones are the same door.
 #[derive(Clone)]
 pub(super) struct Doorman {
     founding: FoundingService,
-    member: Arc<OnceLock<Member>>,
+    hall: Arc<Mutex<Hall>>,
+}
+
+/// Who is behind the door.
+enum Hall {
+    /// The member is being started. Its peers are let in already, because they may be voting just now.
+    Waiting(Vec<Accepted>),
+    /// The member has started.
+    Open(Member),
 }
 
 impl Doorman {
@@ -37,10 +48,8 @@ impl Doorman {
             client_urls: config.advertise_client_urls.clone(),
             random: Box::new(random),
         })?;
-        Ok(Self {
-            founding,
-            member: Arc::default(),
-        })
+        let hall = Arc::new(Mutex::new(Hall::Waiting(Vec::new())));
+        Ok(Self { founding, hall })
     }
 
     /// What takes accepted pipes over.
@@ -58,20 +67,33 @@ impl Doorman {
             .expect("founding neither panics nor is cancelled")?)
     }
 
-    /// From now on there is a member.
-    pub(super) fn hand_over(&self, member: Member) {
-        let first = self.member.set(member);
-        assert!(first.is_ok(), "a process has one member");
+    /// From now on there is a member: it gets the pipes that wait, and all that come.
+    pub(super) fn hand_over(&self, member: &Member) {
+        let before = std::mem::replace(&mut *self.hall(), Hall::Open(member.clone()));
+        let Hall::Waiting(waiting) = before else {
+            panic!("a process has one member")
+        };
+        for accepted in waiting {
+            member.accept(accepted.lane, accepted.from, accepted.pipe);
+        }
     }
 
     fn pass(&self, accepted: Accepted) {
         if accepted.lane == Lane::Founding {
             let founding = self.founding.clone();
             tokio::spawn(async move { founding.serve(accepted.pipe).await });
-        } else if let Some(member) = self.member.get() {
-            member.accept(accepted.lane, accepted.from, accepted.pipe);
-        } else {
-            debug!(peer = %accepted.name, "a peer came before the member had started; closed");
+            return;
         }
+        match &mut *self.hall() {
+            Hall::Open(member) => member.accept(accepted.lane, accepted.from, accepted.pipe),
+            Hall::Waiting(waiting) if waiting.len() < WAITING_MAX => waiting.push(accepted),
+            Hall::Waiting(_) => {
+                debug!(peer = %accepted.name, "too many peers before the member has started; closed")
+            }
+        }
+    }
+
+    fn hall(&self) -> MutexGuard<'_, Hall> {
+        self.hall.lock().expect("nobody panics while passing a pipe on")
     }
 }

@@ -73,8 +73,8 @@ fn start_all(configs: &[ServerConfig]) -> Vec<House> {
 
 fn stop(house: House) {
     house.clients.block_on(house.server.shutdown()).unwrap();
-    house.peers.shutdown_timeout(RUNTIME_STOP_MAX);
-    house.clients.shutdown_timeout(RUNTIME_STOP_MAX);
+    house.peers.shutdown_background();
+    house.clients.shutdown_background();
 }
 
 fn put(house: &House, key: &'static str, value: &'static str) {
