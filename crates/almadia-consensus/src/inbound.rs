@@ -107,7 +107,9 @@ pub async fn serve_append(raft: Raft, from: MemberId, pipe: Pipe) {
     let Pipe { send, receive } = pipe;
     let batches =
         futures_util::stream::unfold(receive, move |mut receive: mpsc::Receiver<Bytes>| async move {
-            match decode_batch(receive.recv().await?) {
+            // One copy per batch: its entries live long in the log, and must not keep a larger read buffer alive.
+            let frame = Bytes::copy_from_slice(&receive.recv().await?);
+            match decode_batch(frame) {
                 Ok(batch) => Some((batch, receive)),
                 Err(error) => {
                     tracing::warn!(peer = %from, %error, "closing the append connection");

@@ -3,6 +3,7 @@
 //! Names are relative to the disk's root, with `/` between parts (`wal/0000000000000001.wal`). All calls block;
 //! only the wal and keeper threads (and start-up) make them. This crate never knows what bytes mean.
 
+mod direct;
 mod memory;
 mod real;
 
@@ -40,6 +41,14 @@ pub trait Disk: Send + Sync + Debug {
     fn create(&self, name: &str) -> Result<Box<dyn DiskFile>, DiskError>;
     /// Opens a file for reading and writing.
     fn open(&self, name: &str) -> Result<Box<dyn DiskFile>, DiskError>;
+    /// As [`Disk::create`], for a file that is mostly written in whole blocks and hardly read: a log.
+    fn create_for_log(&self, name: &str) -> Result<Box<dyn DiskFile>, DiskError> {
+        self.create(name)
+    }
+    /// As [`Disk::open`], for such a file.
+    fn open_for_log(&self, name: &str) -> Result<Box<dyn DiskFile>, DiskError> {
+        self.open(name)
+    }
     /// Makes a directory and its parents; no error when it is there.
     fn create_dir(&self, name: &str) -> Result<(), DiskError>;
     /// The plain names of a directory's files, sorted; empty when there is no such directory. `""` is the root.

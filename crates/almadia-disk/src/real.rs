@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
+use crate::direct::DirectWriter;
 use crate::{Disk, DiskError, DiskFile, Space};
 
 /// The file whose lock says that the directory is in use.
@@ -85,6 +86,24 @@ impl RealDisk {
             .map_err(failed(action, name))?;
         Ok(Box::new(RealFile {
             file,
+            direct: None,
+            name: name.to_owned(),
+        }))
+    }
+
+    /// A second descriptor beside the first, for whole blocks.
+    fn with_direct(&self, name: &str, file: Box<dyn DiskFile>) -> Result<Box<dyn DiskFile>, DiskError> {
+        // The first one is given up: opening again is simpler than taking it apart, and rare.
+        drop(file);
+        let path = self.path("open", name)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(failed("open", name))?;
+        Ok(Box::new(RealFile {
+            file,
+            direct: DirectWriter::open(&path),
             name: name.to_owned(),
         }))
     }
@@ -99,6 +118,16 @@ impl Disk for RealDisk {
 
     fn open(&self, name: &str) -> Result<Box<dyn DiskFile>, DiskError> {
         self.open_with("open", name, OpenOptions::new().read(true).write(true))
+    }
+
+    fn create_for_log(&self, name: &str) -> Result<Box<dyn DiskFile>, DiskError> {
+        let file = self.create(name)?;
+        self.with_direct(name, file)
+    }
+
+    fn open_for_log(&self, name: &str) -> Result<Box<dyn DiskFile>, DiskError> {
+        let file = self.open(name)?;
+        self.with_direct(name, file)
     }
 
     fn create_dir(&self, name: &str) -> Result<(), DiskError> {
@@ -161,6 +190,8 @@ impl Disk for RealDisk {
 #[derive(Debug)]
 struct RealFile {
     file: File,
+    /// For whole blocks, where this is a log's file and the file system takes them.
+    direct: Option<DirectWriter>,
     name: String,
 }
 
@@ -176,9 +207,11 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        self.file
-            .write_all_at(bytes, offset)
-            .map_err(failed("write", &self.name))
+        let written = match self.direct.as_ref().filter(|direct| direct.takes(offset, bytes)) {
+            Some(direct) => direct.write_at(offset, bytes),
+            None => self.file.write_all_at(bytes, offset),
+        };
+        written.map_err(failed("write", &self.name))
     }
 
     fn sync_data(&self) -> Result<(), DiskError> {

@@ -199,7 +199,13 @@ impl Member {
         };
         let consensus = start_consensus(&runtime, consensus, parts.founders).await?;
         let forward = client::start(parts.own, consensus.clone(), parts.network, waiters.clone());
-        let proposals = proposer::start(parts.own, consensus.clone(), waiters.clone(), forward.clone());
+        let proposals = proposer::start(
+            &runtime,
+            parts.own,
+            consensus.clone(),
+            waiters.clone(),
+            forward.clone(),
+        );
         let (gate, sizes) = (SpaceGate::default(), Arc::new(Sizes::default()));
         let upkeep = Upkeep {
             consensus: consensus.clone(),

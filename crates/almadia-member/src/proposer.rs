@@ -1,14 +1,16 @@
 //! Commands on their way into the log: a bounded queue, one batch at a time, to the log here or to the leader.
 //!
-//! There is no timer: whatever has queued up while the last batch was handed on is the next batch. It never waits
-//! for an outcome; [`crate::waiters`] does the books.
+//! There is no timer: whatever has queued up while the last batch was on its way is the next batch. Costs are per batch
+//! and not per command, so one batch at a time is let into the log: with many clients batches grow, with one client
+//! nothing waits. It never looks at an outcome; [`crate::waiters`] does the books.
 
 use crate::forward::client::Outgoing;
 use crate::waiters::{Settled, Waiters};
-use almadia_command::{MemberId, Proposal, Term};
+use almadia_command::{MemberId, Proposal, Term, Ticket};
 use almadia_consensus::{Consensus, Refusals, Standing};
 use bytes::Bytes;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Commands waiting to enter the log at most; beyond it the answer is "too many requests" (etcd's bound).
@@ -23,13 +25,15 @@ pub type Queued = (Bytes, oneshot::Sender<Settled>);
 struct Local(Arc<Waiters>);
 
 impl Refusals for Local {
-    fn refused(&self, ticket: almadia_command::Ticket) {
+    fn refused(&self, ticket: Ticket) {
         self.0.refused(ticket, false);
     }
 }
 
-/// Starts the task and gives the queue to it.
+/// Starts the task on `runtime` and gives the queue to it. On the runtime of consensus a whole batch is handed over
+/// before consensus wakes up, and enters the log as one.
 pub fn start(
+    runtime: &Handle,
     own: MemberId,
     consensus: Consensus,
     waiters: Arc<Waiters>,
@@ -38,7 +42,7 @@ pub fn start(
     let (queue, receive) = mpsc::channel(QUEUE_MAX);
     let standing = consensus.standing();
     let refusals: Arc<dyn Refusals> = Arc::new(Local(waiters.clone()));
-    tokio::spawn(
+    runtime.spawn(
         Proposer {
             own,
             consensus,
@@ -65,6 +69,12 @@ impl Proposer {
     async fn run(mut self, mut queue: mpsc::Receiver<Queued>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            // More may have come while consensus ran: they belong to this batch.
+            while batch.len() < BATCH_MAX
+                && let Ok(queued) = queue.try_recv()
+            {
+                batch.push(queued);
+            }
             // Without a leader the batch waits here and the queue behind it; callers keep their own time.
             let standing = self
                 .standing
@@ -73,9 +83,22 @@ impl Proposer {
                 .map(|now| *now);
             let Ok(standing) = standing else { return };
             let proposals = self.register(standing.term, &mut batch);
+            let Some(last) = proposals.last().map(Proposal::ticket) else {
+                continue;
+            };
             if self.route(standing, proposals).await.is_none() {
                 return;
             }
+            self.settled_or_changed(last).await;
+        }
+    }
+
+    /// Waits until the batch that ends with this ticket is settled. Not longer than the standing lasts: what a new leader
+    /// takes must not wait for what the old one left.
+    async fn settled_or_changed(&mut self, last: Ticket) {
+        tokio::select! {
+            () = self.waiters.settled_up_to(last) => {}
+            _ = self.standing.changed() => self.standing.mark_changed(),
         }
     }
 

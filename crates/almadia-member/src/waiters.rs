@@ -10,7 +10,7 @@ use almadia_command::{Proposal, Term, Ticket};
 use almadia_consensus::{AppliedBatch, OwnOutcome};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// How a proposal ended.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub enum Settled {
 #[derive(Debug)]
 pub struct Waiters {
     state: Mutex<State>,
+    /// Something was settled. One task listens: the proposer.
+    progress: Notify,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,7 @@ impl Waiters {
         };
         Self {
             state: Mutex::new(state),
+            progress: Notify::new(),
         }
     }
 
@@ -128,6 +131,19 @@ impl Waiters {
                 let _ = waiting.give.send(Settled::Lost);
             }
         }
+        drop(state);
+        self.progress.notify_one();
+    }
+
+    /// Waits until nothing up to and with this ticket waits any more. For one caller at a time.
+    pub async fn settled_up_to(&self, ticket: Ticket) {
+        loop {
+            let oldest = self.state().waiting.first_key_value().map(|(oldest, _)| *oldest);
+            if oldest.is_none_or(|oldest| oldest > ticket) {
+                return;
+            }
+            self.progress.notified().await;
+        }
     }
 
     /// The leader said for certain that it did not append this one.
@@ -135,6 +151,7 @@ impl Waiters {
         if let Some(waiting) = self.state().waiting.remove(&ticket) {
             let settled = if no_space { Settled::NoSpace } else { Settled::Lost };
             let _ = waiting.give.send(settled);
+            self.progress.notify_one();
         }
     }
 

@@ -81,7 +81,7 @@ pub(crate) fn list(disk: &dyn Disk, options: &Options) -> Result<Files, WalError
         } else if let Some(number) = segment::parse_spare(&plain) {
             files.next_spare = files.next_spare.max(number.saturating_add(1));
             let name = segment::spare_name(number);
-            let file: Arc<dyn DiskFile> = Arc::from(disk.open(&name)?);
+            let file: Arc<dyn DiskFile> = Arc::from(disk.open_for_log(&name)?);
             let bytes = file.len()?;
             if bytes >= options.segment_bytes_min && bytes.is_multiple_of(HEADER_BYTES) {
                 files.spares.push_back(Spare { name, bytes, file });
@@ -118,7 +118,7 @@ pub(crate) fn walk(disk: &dyn Disk, files: &Files) -> Result<Option<Walk>, WalEr
 
 fn open_segment(disk: &dyn Disk, sequence: u64) -> Result<(Segment, Header), WalError> {
     let name = segment::segment_name(sequence);
-    let file: Arc<dyn DiskFile> = Arc::from(disk.open(&name)?);
+    let file: Arc<dyn DiskFile> = Arc::from(disk.open_for_log(&name)?);
     // A header is synced before its file gets a segment's name, so a bad one is never a torn one.
     let bytes = file.len()? / HEADER_BYTES * HEADER_BYTES;
     let damaged = |what| WalError::Damaged {

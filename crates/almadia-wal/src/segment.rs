@@ -70,7 +70,7 @@ pub(crate) fn make_spare(disk: &dyn Disk, name: String, bytes: u64) -> Result<Sp
         bytes >= 2 * HEADER_BYTES && bytes.is_multiple_of(HEADER_BYTES),
         "a segment is whole blocks"
     );
-    let file: Arc<dyn DiskFile> = Arc::from(disk.create(&name)?);
+    let file: Arc<dyn DiskFile> = Arc::from(disk.create_for_log(&name)?);
     let fill = || {
         let zeros = vec![0; FILL_BYTES.min(bytes as usize)];
         let mut offset = 0;
