@@ -3,6 +3,7 @@
 //! It carries bytes and knows who is at the other end; it never looks inside a frame after the handshake. What it
 //! promises is in `docs/internals/peers.md`.
 
+mod complaints;
 mod dialer;
 mod frame;
 mod handshake;

@@ -25,6 +25,11 @@ pub(super) enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// True when the other side hung up before it had said anything whole.
+    pub(super) fn is_hang_up(&self) -> bool {
+        matches!(self, Self::Frame(FrameError::Io(_)))
+    }
+
     /// True when one side refused the other; else the connection did not work.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::RefusedByPeer(_))

@@ -1,5 +1,7 @@
 //! Takes connections of peers, shakes hands, and hands the pipes over.
 
+use super::complaints::Complaints;
+use super::handshake::HandshakeError;
 use super::{CONNECTIONS_MAX, HANDSHAKE_MAX, HANDSHAKES_MAX, Who, handshake, pump, socket};
 use crate::listen::{self, ListenError};
 use almadia_command::MemberId;
@@ -10,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// A pipe that a peer has opened.
 #[derive(Debug)]
@@ -63,12 +65,14 @@ impl PeerListener {
     /// Serves until dropped.
     pub async fn serve(self, accept: Accept) {
         let mut serving = JoinSet::new();
+        let complaints = Arc::new(Complaints::default());
         for listener in self.listeners {
             let host = Host {
                 who: self.who.clone(),
                 accept: accept.clone(),
                 handshakes: self.handshakes.clone(),
                 connections: self.connections.clone(),
+                complaints: complaints.clone(),
             };
             serving.spawn(host.serve(listener));
         }
@@ -82,6 +86,7 @@ struct Host {
     accept: Accept,
     handshakes: Arc<Semaphore>,
     connections: Arc<Semaphore>,
+    complaints: Arc<Complaints>,
 }
 
 impl Host {
@@ -120,9 +125,13 @@ impl Host {
         );
         let theirs = match shaken.await {
             Ok(Ok(theirs)) => theirs,
-            Ok(Err(error)) if error.is_refusal() => return info!(%peer, %error, "refused a peer connection"),
-            Ok(Err(error)) => return warn!(%peer, %error, "a connection that is not a member's; closed"),
-            Err(_) => return warn!(%peer, "a connection without a handshake in time; closed"),
+            Ok(Err(error)) => return self.complain(&error, peer),
+            Err(_) => {
+                if self.complaints.is_due(&format!("silent {}", peer.ip())) {
+                    warn!(%peer, "a connection without a handshake in time; closed");
+                }
+                return;
+            }
         };
         drop(handshake);
         let lane = theirs.known_lane().expect("the handshake refuses unknown lanes");
@@ -133,5 +142,18 @@ impl Host {
             name: theirs.from_name,
             pipe,
         });
+    }
+
+    fn complain(&self, error: &HandshakeError, peer: SocketAddr) {
+        if error.is_hang_up() {
+            // Probes of supervisors do nothing else.
+            debug!(%peer, "a connection that was closed without a word");
+        } else if error.is_refusal() {
+            if self.complaints.is_due(&error.to_string()) {
+                info!(%peer, %error, "refused a peer connection");
+            }
+        } else if self.complaints.is_due(&format!("{} {error}", peer.ip())) {
+            warn!(%peer, %error, "a connection that is not a member's; closed");
+        }
     }
 }
