@@ -43,6 +43,11 @@ impl MemberClient {
         Ok(Self { address, channel })
     }
 
+    /// The connection, for calls that are not here.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     fn kv(&self) -> KvClient<Channel> {
         KvClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
