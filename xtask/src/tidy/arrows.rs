@@ -81,9 +81,9 @@ pub fn check(checkout: &Checkout) -> Vec<Problem> {
             problems.push(Problem::new(&manifest.path, 1, message));
             continue;
         };
-        for (line, dependency) in dependencies(&manifest.text) {
-            if let Some(reason) = refusal(package, granted, dependency) {
-                problems.push(Problem::new(&manifest.path, line, reason));
+        for dependency in dependencies(&manifest.text) {
+            if let Some(reason) = refusal(package, granted, dependency.name) {
+                problems.push(Problem::new(&manifest.path, dependency.line, reason));
             }
         }
     }
@@ -103,20 +103,37 @@ fn refusal(package: &str, granted: &[&str], dependency: &str) -> Option<String> 
     Some(format!("{package} may not import {dependency}: {reason}"))
 }
 
+/// One line of a dependency table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dependency<'a> {
+    /// 1-based.
+    pub line: usize,
+    /// The package's name in the manifest.
+    pub name: &'a str,
+    /// Only for tests, examples and benchmarks.
+    pub is_dev: bool,
+}
+
 /// Names in all dependency tables of a manifest, each with its line: ordinary, dev, build and per target.
-pub fn dependencies(manifest: &str) -> Vec<(usize, &str)> {
+pub fn dependencies(manifest: &str) -> Vec<Dependency<'_>> {
     let mut found = Vec::new();
     let mut inside = false;
+    let mut is_dev = false;
     for (number, line) in manifest.lines().enumerate() {
         let line = line.trim();
         if let Some(section) = line.strip_prefix('[') {
             let section = section.trim_end_matches(']');
             inside = section.ends_with("dependencies");
+            is_dev = section.contains("dev-dependencies");
             // [dependencies.name] is a table of its own.
             if let Some((table, name)) = section.rsplit_once('.')
                 && table.ends_with("dependencies")
             {
-                found.push((number + 1, name));
+                found.push(Dependency {
+                    line: number + 1,
+                    name,
+                    is_dev,
+                });
             }
             continue;
         }
@@ -125,7 +142,11 @@ pub fn dependencies(manifest: &str) -> Vec<(usize, &str)> {
             .take_while(|byte| is_word(*byte) || *byte == b'-')
             .count();
         if inside && length > 0 && line[length..].trim_start().starts_with(['.', '=']) {
-            found.push((number + 1, &line[..length]));
+            found.push(Dependency {
+                line: number + 1,
+                name: &line[..length],
+                is_dev,
+            });
         }
     }
     found

@@ -12,7 +12,6 @@ const REPLACED: &[(&str, &str)] = &[
     ("slave", "follower"),
     ("replica", "member"),
     ("replicas", "members"),
-    ("observer", "learner"),
     ("cfg", "config"),
     ("cnt", "count"),
     ("cmd", "command"),

@@ -1,5 +1,5 @@
-//! The dependency tree stays small: how many packages the workspace names itself and how many the lock file holds. It
-//! counts; which ones may enter is cargo deny's business.
+//! The dependency tree stays small: how many packages the workspace names itself (those of tests apart: they
+//! are not in the product) and how many the lock file holds. It counts; which ones may enter is cargo deny's business.
 
 use super::Problem;
 use super::arrows::dependencies;
@@ -15,7 +15,8 @@ pub fn check(checkout: &Checkout) -> Vec<Problem> {
     let names: BTreeSet<&str> = checkout
         .manifests()
         .flat_map(|(_, manifest)| dependencies(&manifest.text))
-        .map(|(_, name)| name)
+        .filter(|dependency| !dependency.is_dev)
+        .map(|dependency| dependency.name)
         .filter(|name| !name.starts_with("almadia"))
         .collect();
     if names.len() >= DIRECT_BELOW {
@@ -62,6 +63,8 @@ mod tests {
         );
         let many = manifest_with(DIRECT_BELOW);
         assert_eq!(check(&Checkout::of(&[("crates/a/Cargo.toml", &many)])).len(), 1);
+        let for_tests = many.replace("[dependencies]", "[dev-dependencies]");
+        assert_eq!(check(&Checkout::of(&[("crates/a/Cargo.toml", &for_tests)])), []);
     }
 
     #[test]
