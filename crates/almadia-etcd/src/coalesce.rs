@@ -1,10 +1,11 @@
 //! Writes once per turn of a connection's task.
 //!
 //! HTTP/2 hands each larger answer to the socket on its own and flushes after it, which costs one system call per
-//! answer. [`Coalesced`] takes the bytes into a buffer instead; a flush only notes that they are due and wakes the
-//! connection's task once more. The runtime first runs what else is ready (mostly the tasks of other requests on the
-//! same connection, whose answers then join the buffer); when the connection's turn comes again, it begins by
-//! reading, and that is where everything gathered is written with one call.
+//! answer. [`Coalesced`] takes the bytes into a buffer instead; a flush only notes that they are due and asks the
+//! runtime to say when it has run what else is ready (mostly the tasks of other requests on the same connection,
+//! whose answers then join the buffer). Then the connection's task is woken; its turn begins by reading, and that is
+//! where everything gathered is written with one call. On a connection that has had one request at a time for a while
+//! nothing would join: there a flush writes at once, so that a lone client does not pay for others that are not there.
 //!
 //! It never waits on a timer, never holds bytes longer than one turn of the task while the socket takes them, and
 //! never holds more than [`BUFFER_BYTES_MAX`]: at the bound a write goes to the socket at once, and waits when the
@@ -12,7 +13,9 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
@@ -23,6 +26,9 @@ pub const BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// A drained buffer larger than this is given back, so that connections which were busy once do not keep memory.
 const BUFFER_BYTES_KEPT: usize = 32 * 1024;
 
+/// Flushes for which a connection counts as busy after two requests were under way on it at the same time.
+const BUSY_FLUSHES: u32 = 64;
+
 /// A transport that gathers writes; see the module's documentation.
 #[derive(Debug)]
 pub struct Coalesced<IO> {
@@ -30,8 +36,81 @@ pub struct Coalesced<IO> {
     buffer: Vec<u8>,
     /// Bytes at the front of `buffer` that the socket has already taken.
     written: usize,
-    /// A flush was asked for and has not been carried out: the next turn writes.
+    /// A flush was asked for and has not been carried out.
     due: bool,
+    turn: Arc<Turn>,
+    under_way: UnderWay,
+    /// Flushes for which the connection still counts as busy.
+    busy_flushes: u32,
+}
+
+/// How many requests of one connection are being worked on. The connection carries it to each request's extensions
+/// as its connect info; whoever answers holds a guard as long as it works.
+#[derive(Clone, Debug, Default)]
+pub struct UnderWay(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    now: AtomicUsize,
+    /// Two or more were under way at the same time since this was last asked.
+    met: AtomicBool,
+}
+
+/// One request that is being worked on.
+#[derive(Debug)]
+pub struct Working(UnderWay);
+
+impl UnderWay {
+    /// One more, until the guard is dropped.
+    pub fn begin(&self) -> Working {
+        if self.0.now.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.0.met.store(true, Ordering::Relaxed);
+        }
+        Working(self.clone())
+    }
+
+    fn have_met(&self) -> bool {
+        self.0.met.load(Ordering::Relaxed) && self.0.met.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.0.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Tells that the runtime has run what was ready when the flush was asked for.
+#[derive(Debug, Default)]
+struct Turn {
+    has_come: AtomicBool,
+    task: Mutex<Option<Waker>>,
+}
+
+impl Wake for Turn {
+    fn wake(self: Arc<Self>) {
+        self.has_come.store(true, Ordering::Release);
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+}
+
+impl Turn {
+    /// Has the current task woken, with `has_come` set, once what else is ready has run.
+    ///
+    /// Polling tokio's own yield once does that without telling another thread that there is work, which would cost a
+    /// system call each time; outside a tokio runtime it wakes the task at once.
+    fn ask(self: &Arc<Self>, cx: &Context<'_>) {
+        self.has_come.store(false, Ordering::Release);
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        let waker = Waker::from(Arc::clone(self));
+        let mut others = std::pin::pin!(tokio::task::yield_now());
+        if others.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            waker.wake();
+        }
+    }
 }
 
 impl<IO> Coalesced<IO> {
@@ -42,6 +121,9 @@ impl<IO> Coalesced<IO> {
             buffer: Vec::new(),
             written: 0,
             due: false,
+            turn: Arc::default(),
+            under_way: UnderWay::default(),
+            busy_flushes: 0,
         }
     }
 }
@@ -77,7 +159,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Coalesced<IO> {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.due {
+        if self.due && self.turn.has_come.load(Ordering::Acquire) {
             // A socket that takes no more has registered the task; reading must go on meanwhile.
             if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
                 return Poll::Ready(Err(error));
@@ -97,11 +179,24 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Coalesced<IO> {
         Poll::Ready(Ok(count))
     }
 
-    /// Notes that what is gathered is due, and asks for another turn to write it in.
+    /// Writes at once when nothing is likely to join; else notes that what is gathered is due and asks for another turn.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.buffer.is_empty() && !self.due {
-            self.due = true;
-            ask_for_another_turn(cx);
+        if self.buffer.is_empty() || self.due {
+            return Poll::Ready(Ok(()));
+        }
+        self.due = true;
+        if self.under_way.have_met() {
+            self.busy_flushes = BUSY_FLUSHES;
+        }
+        if self.busy_flushes == 0 {
+            self.turn.has_come.store(true, Ordering::Release);
+            // A socket that takes no more has registered the task, whose next turn goes on writing.
+            if let Poll::Ready(result) = self.poll_drain(cx) {
+                return Poll::Ready(result);
+            }
+        } else {
+            self.busy_flushes -= 1;
+            self.turn.ask(cx);
         }
         Poll::Ready(Ok(()))
     }
@@ -117,22 +212,13 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Coalesced<IO> {
     }
 }
 
-/// Has the current task woken once what else is ready has run.
-///
-/// Polling tokio's own yield once does that without telling another thread that there is work, which would cost a
-/// system call each time; outside a tokio runtime it wakes the task at once.
-fn ask_for_another_turn(cx: &mut Context<'_>) {
-    let mut turn = std::pin::pin!(tokio::task::yield_now());
-    if turn.as_mut().poll(cx).is_ready() {
-        cx.waker().wake_by_ref();
-    }
-}
-
-/// Nothing about the connection: what carries it need not know tonic.
+/// What carries the connection need not know tonic: only the requests under way are told.
 impl<IO> Connected for Coalesced<IO> {
-    type ConnectInfo = ();
+    type ConnectInfo = UnderWay;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> UnderWay {
+        self.under_way.clone()
+    }
 }
 
 #[cfg(test)]

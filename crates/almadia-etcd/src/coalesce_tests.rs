@@ -78,6 +78,7 @@ fn shut_down(transport: &mut Transport) -> Poll<io::Result<()>> {
 #[test]
 fn a_turns_answers_are_one_write() {
     let mut transport = transport(usize::MAX);
+    drop((transport.under_way.begin(), transport.under_way.begin()));
     for _ in 0..16 {
         assert!(matches!(write(&mut transport, &[7; 300]), Poll::Ready(Ok(300))));
         assert!(flush(&mut transport).is_ready());
@@ -87,6 +88,42 @@ fn a_turns_answers_are_one_write() {
     assert_eq!((transport.io.writes, transport.io.taken.len()), (1, 4800));
     turn(&mut transport);
     assert_eq!(transport.io.writes, 1, "nothing is due any more");
+}
+
+#[test]
+fn a_lone_answer_is_written_at_once() {
+    let mut transport = transport(usize::MAX);
+    drop(transport.under_way.begin());
+    assert!(write(&mut transport, b"an answer").is_ready());
+    assert!(flush(&mut transport).is_ready());
+    assert_eq!(transport.io.taken, b"an answer");
+}
+
+#[test]
+fn a_connection_is_busy_for_a_while_after_two_requests_met() {
+    let mut transport = transport(usize::MAX);
+    drop((transport.under_way.begin(), transport.under_way.begin()));
+    for flushes in 1..=BUSY_FLUSHES + 1 {
+        let writes = transport.io.writes;
+        assert!(write(&mut transport, b"an answer").is_ready());
+        assert!(flush(&mut transport).is_ready());
+        assert_eq!(
+            transport.io.writes > writes,
+            flushes > BUSY_FLUSHES,
+            "flush {flushes}"
+        );
+        turn(&mut transport);
+    }
+}
+
+#[test]
+fn a_lone_answer_that_the_socket_does_not_take_is_written_later() {
+    let mut transport = transport(2);
+    assert!(write(&mut transport, b"an answer").is_ready());
+    assert!(flush(&mut transport).is_ready());
+    transport.io.room = usize::MAX;
+    turn(&mut transport);
+    assert_eq!(transport.io.taken, b"an answer");
 }
 
 #[test]
@@ -141,6 +178,8 @@ enum Step {
     Flush,
     Turn,
     Room(usize),
+    Begin,
+    End,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -149,6 +188,8 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Step::Flush),
         Just(Step::Turn),
         (0usize..120_000).prop_map(Step::Room),
+        Just(Step::Begin),
+        Just(Step::End),
     ]
 }
 
@@ -156,7 +197,7 @@ proptest! {
     #[test]
     fn bytes_arrive_in_order_and_the_bound_holds(steps in proptest::collection::vec(step(), 0..60)) {
         let mut transport = transport(0);
-        let mut sent = Vec::new();
+        let (mut sent, mut others) = (Vec::new(), Vec::new());
         for step in steps {
             match step {
                 Step::Write(len) => {
@@ -168,6 +209,8 @@ proptest! {
                 Step::Flush => prop_assert!(flush(&mut transport).is_ready()),
                 Step::Turn => turn(&mut transport),
                 Step::Room(room) => transport.io.room = room,
+                Step::Begin => others.push(transport.under_way.begin()),
+                Step::End => drop(others.pop()),
             }
             prop_assert!(transport.buffer.len() <= BUFFER_BYTES_MAX);
             prop_assert!(sent.starts_with(&transport.io.taken));

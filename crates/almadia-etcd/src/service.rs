@@ -4,6 +4,7 @@
 //! tonic's server. What a method means stands in [`crate::kv`], [`crate::maintenance`] and [`crate::cluster`].
 
 use crate::backend::Backend;
+use crate::coalesce::UnderWay;
 use crate::config::Config;
 use crate::position::{self, Position};
 use crate::wire::{self, Answer};
@@ -141,7 +142,12 @@ impl<B: Backend> Service<http::Request<Body>> for Edge<B> {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let shared = Arc::clone(&self.shared);
-        Box::pin(async move { Ok(shared.answer(request).await) })
+        let working = request.extensions().get::<UnderWay>().map(UnderWay::begin);
+        Box::pin(async move {
+            let response = shared.answer(request).await;
+            drop(working);
+            Ok(response)
+        })
     }
 }
 

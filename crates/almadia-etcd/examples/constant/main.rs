@@ -4,21 +4,23 @@
 //! prints requests per second and the server's CPU time per request. `generated` is tonic's own service code, `edge`
 //! is this crate's over a member that applies nothing. Figures are only comparable within one run.
 
+mod load;
+
 use almadia_command::{ClusterId, Command, LogIndex, MemberId, Put, Revision, Term};
-use almadia_etcd::proto::etcdserverpb::kv_client::KvClient;
 use almadia_etcd::proto::etcdserverpb::kv_server::{Kv, KvServer};
 use almadia_etcd::proto::etcdserverpb::*;
 use almadia_etcd::proto::mvccpb::KeyValue;
 use almadia_etcd::{Applied, Backend, Coalesced, Config, Edge, Identity, ProposeError, ReadError, Status};
 use almadia_store::{Answer, Outcome, Store, View, Views};
+use load::Call;
 use std::process::{Command as Process, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tonic::codegen::tokio_stream::{self, StreamExt};
+use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Server};
 use tonic::{Request, Response};
 
 const CLIENTS: usize = 64;
@@ -46,7 +48,7 @@ async fn measure_all(time: Duration) -> Result<(), Failure> {
         "{:<22} {:<5} {:>10} {:>14}",
         "server", "call", "calls/s", "CPU µs/call"
     );
-    for kind in ["generated", "generated-coalesced", "edge", "edge-coalesced"] {
+    for kind in ["generated", "edge", "edge-coalesced"] {
         for put in [true, false] {
             for clients in [CLIENTS, 1] {
                 measure(kind, put, clients, time).await?;
@@ -64,16 +66,13 @@ async fn measure(kind: &str, put: bool, clients: usize, time: Duration) -> Resul
     let mut line = String::new();
     let stdout = server.stdout.take().ok_or("the server has no output")?;
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line)?;
-    let url = format!("http://{}", line.trim());
     let calls = Arc::new(AtomicU64::new(0));
+    let call = Arc::new(if put { Call::put(VALUE_BYTES) } else { Call::get() });
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..CONNECTIONS.min(clients) {
-        let channel = tonic::transport::Endpoint::from_shared(url.clone())?
-            .connect()
-            .await?;
-        for _ in 0..clients.div_ceil(CONNECTIONS) {
-            tasks.spawn(load(KvClient::new(channel.clone()), put, Arc::clone(&calls)));
-        }
+        let address = line.trim().to_owned();
+        let each = clients.div_ceil(CONNECTIONS);
+        tasks.spawn(load::run(address, each, Arc::clone(&call), Arc::clone(&calls)));
     }
     tokio::time::sleep(time / 5).await;
     let (began, calls_before, ticks_before) =
@@ -91,32 +90,6 @@ async fn measure(kind: &str, put: bool, clients: usize, time: Duration) -> Resul
     server.kill()?;
     server.wait()?;
     Ok(())
-}
-
-async fn load(mut client: KvClient<Channel>, put: bool, calls: Arc<AtomicU64>) {
-    let value = bytes::Bytes::from(vec![b'v'; VALUE_BYTES]);
-    loop {
-        let done = if put {
-            let request = PutRequest {
-                key: "key".into(),
-                value: value.clone(),
-                ..Default::default()
-            };
-            client.put(request).await.map(drop)
-        } else {
-            client
-                .range(RangeRequest {
-                    key: "key".into(),
-                    ..Default::default()
-                })
-                .await
-                .map(drop)
-        };
-        if done.is_err() {
-            return;
-        }
-        calls.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 /// CPU time of a process so far, user and system.
@@ -140,7 +113,6 @@ async fn serve(kind: &str) -> Result<(), Failure> {
     let server = Server::builder();
     match kind {
         "generated" => server.serve_with_incoming(generated(), plain).await?,
-        "generated-coalesced" => server.serve_with_incoming(generated(), coalesced(plain)).await?,
         "edge" => server.serve_with_incoming(edge(), plain).await?,
         _ => server.serve_with_incoming(edge(), coalesced(plain)).await?,
     }
@@ -173,6 +145,14 @@ impl Constant {
 }
 
 impl Backend for Constant {
+    async fn log(
+        &self,
+        _from: almadia_command::LogIndex,
+        _limit: usize,
+    ) -> Result<almadia_member::log::LogPage, String> {
+        Err("a double has no log".to_owned())
+    }
+
     async fn propose(&self, _: Command) -> Result<Applied, ProposeError> {
         let outcome = Outcome {
             revision: Revision(2),
