@@ -1,7 +1,8 @@
 //! What the edge asks of a member. A trait, so that the services can be driven over a test double as well as over a
 //! real [`Member`]. Holds no behaviour.
 
-use almadia_command::{ClusterId, Command, MemberId};
+use almadia_command::{ClusterId, Command, LogIndex, MemberId};
+use almadia_member::log::LogPage;
 use almadia_store::View;
 use std::sync::Arc;
 
@@ -34,6 +35,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Who the member is; asked for every answer, so it must be cheap.
     fn identity(&self) -> Identity;
+
+    /// A piece of the member's log from `from` on, `limit` entries at most (0: as many as it gives at once).
+    ///
+    /// # Errors
+    /// In words, when the log cannot be read.
+    fn log(&self, from: LogIndex, limit: usize) -> impl Future<Output = Result<LogPage, String>> + Send;
 }
 
 /// What every answer's header says about the member.
@@ -52,6 +59,10 @@ impl Backend for Member {
 
     fn read_barrier(&self) -> impl Future<Output = Result<(), ReadError>> + Send {
         Self::read_barrier(self)
+    }
+
+    fn log(&self, from: LogIndex, limit: usize) -> impl Future<Output = Result<LogPage, String>> + Send {
+        Self::log(self, from, limit)
     }
 
     fn recovered(&self) -> impl Future<Output = ()> + Send {

@@ -120,6 +120,7 @@ impl From<ProposeError> for Fault {
             ProposeError::TimedOut => Self::TimedOut,
             ProposeError::Stopped => Self::Stopped,
             ProposeError::NoSpace => Self::NoSpace,
+            ProposeError::Malformed => Self::TooManyOperations,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! [`translate`] (message to command) → [`Backend`] (the member) → `encode` (outcome to bytes). What is refused is
 //! in [`error`].
 
+mod admin;
 pub mod backend;
 pub mod check;
 mod cluster;

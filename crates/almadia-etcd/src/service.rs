@@ -1,4 +1,4 @@
-//! One tower service for all of etcd's gRPC services: finds the method, reads the request, answers.
+//! One tower service for all gRPC services, etcd's and ours: finds the method, reads the request, answers.
 //!
 //! It routes by the request's path alone and is served on any HTTP/2 connection; [`crate::serve`] does that with
 //! tonic's server. What a method means stands in [`crate::kv`], [`crate::maintenance`] and [`crate::cluster`].
@@ -8,7 +8,7 @@ use crate::coalesce::UnderWay;
 use crate::config::Config;
 use crate::position::{self, Position};
 use crate::wire::{self, Answer};
-use crate::{cluster, kv, maintenance};
+use crate::{admin, cluster, kv, maintenance};
 use prost::Message;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -19,7 +19,8 @@ use tonic::body::Body;
 use tonic::codegen::{Service, http};
 
 /// The services of etcd with their methods, so that an unknown one is told from one that comes later.
-const METHODS: [(&str, &[&str]); 8] = [
+const METHODS: [(&str, &[&str]); 9] = [
+    ("almadia.v1.Admin", &["Log"]),
     (
         "etcdserverpb.KV",
         &["Range", "RangeStream", "Put", "DeleteRange", "Txn", "Compact"],
@@ -195,6 +196,12 @@ impl<B: Backend> Shared<B> {
             "/etcdserverpb.Cluster/MemberList" => {
                 self.finish(headers, async {
                     cluster::member_list(self, self.read(headers, body).await?).await
+                })
+                .await
+            }
+            "/almadia.v1.Admin/Log" => {
+                self.finish(headers, async {
+                    admin::log(self, self.read(headers, body).await?).await
                 })
                 .await
             }

@@ -5,6 +5,7 @@
 
 use crate::forward::{client, service};
 use crate::gate::SpaceGate;
+use crate::log::LogPage;
 use crate::proposer;
 use crate::reads;
 use crate::upkeep::{Sizes, Upkeep};
@@ -74,6 +75,8 @@ struct Inner {
     proposals: mpsc::Sender<proposer::Queued>,
     reads: mpsc::Sender<reads::Queued>,
     recovered: watch::Receiver<bool>,
+    wal: Wal,
+    keeper: KeeperHandle,
     gate: SpaceGate,
     sizes: Arc<Sizes>,
     taken: Arc<service::Taken>,
@@ -106,6 +109,9 @@ pub enum ProposeError {
     /// The disk is nearly full; the command was not carried out.
     #[error("the disk is nearly full")]
     NoSpace,
+    /// Its bytes could not be read back from the log (nested too deeply); it was not carried out.
+    #[error("the command is nested too deeply")]
+    Malformed,
 }
 
 /// Why a read could not be confirmed.
@@ -209,8 +215,8 @@ impl Member {
         let (gate, sizes) = (SpaceGate::default(), Arc::new(Sizes::default()));
         let upkeep = Upkeep {
             consensus: consensus.clone(),
-            keeper: parts.keeper,
-            wal,
+            keeper: parts.keeper.clone(),
+            wal: wal.clone(),
             disk: parts.disk,
             gate: gate.clone(),
             sizes: sizes.clone(),
@@ -226,6 +232,8 @@ impl Member {
             recovered: watch_recovery(&runtime, consensus.clone()),
             consensus,
             proposals,
+            wal,
+            keeper: parts.keeper,
             gate,
             sizes,
             taken: Arc::default(),
@@ -247,6 +255,10 @@ impl Member {
         }
         let physical = matches!(&command.kind, Some(Kind::Compact(compact)) if compact.physical);
         let bytes = command.encode_bytes();
+        // A transaction nested so deeply that its bytes cannot be read back must never enter the log.
+        if matches!(&command.kind, Some(Kind::Txn(_))) && Command::decode_bytes(bytes.clone()).is_err() {
+            return Err(ProposeError::Malformed);
+        }
         let outcome = tokio::time::timeout(self.inner.request_limit, self.propose_until_settled(bytes)).await;
         let applied = outcome.unwrap_or(Err(ProposeError::TimedOut))?;
         if physical && applied.outcome.result.is_ok() {
@@ -361,6 +373,22 @@ impl Member {
             no_space: inner.gate.is_closed(),
             members,
         }
+    }
+
+    /// A piece of this member's log, for people and for comparing.
+    ///
+    /// # Errors
+    /// In words, when the log cannot be read.
+    pub async fn log(&self, from: LogIndex, limit: usize) -> Result<LogPage, String> {
+        let wal = self.inner.wal.clone();
+        let committed = self.inner.consensus.progress().committed;
+        // On the keeper's thread: old entries are read from files.
+        let read = self
+            .inner
+            .keeper
+            .run(move |_| crate::log::read(&wal, from, limit, committed))
+            .await;
+        read.map_err(|gone| gone.to_string())?
     }
 
     /// Who leads; changes can be awaited.

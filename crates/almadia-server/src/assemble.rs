@@ -56,6 +56,15 @@ pub enum ServerError {
     /// The log cannot be read.
     #[error("cannot open the log: {0}")]
     Wal(#[from] almadia_wal::WalError),
+    /// The store is there and the log is not.
+    #[error(
+        "the log in wal/ is gone, but the store holds entries up to {applied}: this member could vote without what it \
+         had acknowledged. Restore wal/, or empty the whole data directory so that it joins as a new member"
+    )]
+    LogMissing {
+        /// The last entry in the store.
+        applied: u64,
+    },
     /// The store cannot be read.
     #[error("cannot open the store: {0}")]
     Store(#[from] almadia_store::disk::KeeperError),

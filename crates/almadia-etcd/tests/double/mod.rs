@@ -95,6 +95,14 @@ impl Double {
 }
 
 impl Backend for Double {
+    async fn log(
+        &self,
+        _from: almadia_command::LogIndex,
+        _limit: usize,
+    ) -> Result<almadia_member::log::LogPage, String> {
+        Err("a double has no log".to_owned())
+    }
+
     async fn propose(&self, command: Command) -> Result<Applied, ProposeError> {
         self.proposals.fetch_add(1, Ordering::Relaxed);
         if self.trouble().stuck {

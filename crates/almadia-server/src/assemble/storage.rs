@@ -33,6 +33,12 @@ impl Storage {
         info!(last = ?recovered.last, "opened the log");
         let (keeper, store) = Keeper::open(disk.clone(), almadia_store::disk::Options::default())?;
         info!(revision = %store.views().load().revision(), "opened the store");
+        // A member that lost its log but not its store would vote without the entries it had acknowledged.
+        let applied = store.views().load().applied().0.get();
+        let last = recovered.last.map_or(0, |last| last.index.get());
+        if last == 0 && applied > 0 {
+            return Err(ServerError::LogMissing { applied });
+        }
         let keeper = KeeperHandle::spawn_thread(keeper).map_err(threads)?;
         let thread = spawn_thread(writer).map_err(threads)?;
         Ok(Self {

@@ -97,9 +97,11 @@ impl Stream for Incoming {
 
 /// Messages go to standard error, where supervisors look for them; standard output has the line that says it is ready.
 fn start_logging(settings: &Settings) {
+    // openraft tells every tick at INFO and every missed heartbeat at WARN; what matters of it we tell ourselves.
+    let filter = tracing_subscriber::EnvFilter::new(format!("{},openraft=error", settings.log_level));
     let builder = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_max_level(settings.log_level)
+        .with_env_filter(filter)
         .with_target(false);
     match settings.log_format {
         LogFormat::Console => builder

@@ -1,0 +1,39 @@
+//! Almadia's own Admin service: a member's log, shown to people (`almadia log`). Nothing here changes anything.
+
+use crate::backend::Backend;
+use crate::proto::almadia_v1 as pb;
+use crate::service::{Replied, Shared};
+use crate::wire::Plain;
+use almadia_command::LogIndex;
+use almadia_member::log::LogRow;
+use tonic::Status;
+
+/// A piece of the asked member's log. Entries above the commit index may still change.
+pub(crate) async fn log<B: Backend>(
+    shared: &Shared<B>,
+    request: pb::LogRequest,
+) -> Result<Replied<Plain<pb::LogResponse>>, Status> {
+    let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    let page = shared.backend.log(LogIndex(request.from), limit).await.map_err(Status::unavailable)?;
+    let member = shared.backend.status();
+    Ok(Replied::unlogged(Plain(pb::LogResponse {
+        member_id: member.member.get(),
+        name: member.name,
+        first: page.first.get(),
+        last: page.last.get(),
+        committed: page.committed.get(),
+        entries: page.rows.into_iter().map(entry).collect(),
+    })))
+}
+
+fn entry(row: LogRow) -> pb::LogEntry {
+    // The numbers of the kinds are the same in the log and in the protocol file.
+    pb::LogEntry {
+        index: row.index.get(),
+        term: row.term.get(),
+        kind: row.kind as i32,
+        checksum: row.checksum,
+        bytes: row.bytes,
+        description: row.description,
+    }
+}
