@@ -315,7 +315,10 @@ mod tests {
 
     #[test]
     fn an_empty_command_is_refused() {
-        assert!(matches!(Command::decode_bytes(Bytes::new()), Err(DecodeError::Unknown)));
+        assert!(matches!(
+            Command::decode_bytes(Bytes::new()),
+            Err(DecodeError::Unknown)
+        ));
     }
 
     proptest! {

@@ -46,7 +46,10 @@ impl Proposal {
         bytes.put_u64_le(ticket.0);
         bytes.put_slice(command);
         let checksum = crc32c::crc32c(&bytes);
-        Self { bytes: bytes.freeze(), checksum }
+        Self {
+            bytes: bytes.freeze(),
+            checksum,
+        }
     }
 
     /// Takes over bytes from a disk or a peer.
@@ -59,7 +62,10 @@ impl Proposal {
         }
         let computed = crc32c::crc32c(&bytes);
         if computed != checksum {
-            return Err(ProposalError::Checksum { found: checksum, computed });
+            return Err(ProposalError::Checksum {
+                found: checksum,
+                computed,
+            });
         }
         Ok(Self { bytes, checksum })
     }
@@ -90,7 +96,9 @@ impl Proposal {
     }
 
     fn number_at(&self, at: usize) -> u64 {
-        let field = self.bytes[at..at + 8].try_into().expect("a proposal is at least its fixed part long");
+        let field = self.bytes[at..at + 8]
+            .try_into()
+            .expect("a proposal is at least its fixed part long");
         u64::from_le_bytes(field)
     }
 }
@@ -115,12 +123,18 @@ mod tests {
         for bit in 0..proposal.bytes().len() * 8 {
             let mut bytes = proposal.bytes().to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(Proposal::from_parts(bytes.into(), proposal.checksum()).is_err(), "bit {bit}");
+            assert!(
+                Proposal::from_parts(bytes.into(), proposal.checksum()).is_err(),
+                "bit {bit}"
+            );
         }
     }
 
     #[test]
     fn short_bytes_are_refused() {
-        assert_eq!(Proposal::from_parts(Bytes::from_static(b"x"), 0), Err(ProposalError::Short(1)));
+        assert_eq!(
+            Proposal::from_parts(Bytes::from_static(b"x"), 0),
+            Err(ProposalError::Short(1))
+        );
     }
 }

@@ -12,12 +12,10 @@ mod log_storage;
 mod membership;
 mod network;
 mod outbound;
-#[allow(missing_docs)] // openraft's names under ours; the file says what each is for
 mod raft;
 mod settings;
 mod state_machine;
 mod verdict;
-#[allow(missing_docs)] // private to the crate; each file describes its frames
 mod wire;
 
 pub use consensus::{Consensus, Ended, Parts, Progress, ReadIndexError, Standing};

@@ -5,5 +5,4 @@
 
 pub mod client;
 pub mod service;
-#[allow(missing_docs)] // fields are described where the frames are
 pub mod wire;
