@@ -24,7 +24,7 @@ Examples:
   almadia demo --members 5
   almadia demo --keep          leaves the cluster running and says how to use and how to stop it")]
 pub struct Flags {
-    /// How many members; with two or fewer nothing survives the leader.
+    /// How many members.
     #[arg(long, default_value_t = 3, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(3..=9))]
     pub members: u8,
     /// Leave the cluster running at the end.

@@ -25,7 +25,7 @@ async fn a_member_of_another_group_is_refused() {
     std::fs::remove_dir_all(&deployment.cluster.members()[stranger].data_dir).unwrap();
     let command = with_flag(&deployment, stranger, "--initial-cluster-token", "another");
     deployment.cluster.start_as(stranger, command).unwrap();
-    deployment.says(stranger, "group").await;
+    deployment.says(stranger, "is of another group").await;
     deployment
         .client(leader.ordinal)
         .await
