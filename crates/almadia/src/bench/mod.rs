@@ -35,8 +35,9 @@ const VALUE_BYTES_MAX: u64 = 60_000;
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
-Writes keys that begin with almadia-bench. Latency counts from the moment a call should have begun. CPU, memory and disk
-are those of the processes given by --pids, added up. 'generator' is what this program itself used: it shares the machine.
+Writes keys that begin with almadia-bench. Latency counts from the moment a call should have begun. CPU and memory are
+those of the processes given by --pids, added up; 'disk' is what all disks of this machine wrote. 'generator' is what this
+program itself used: it shares the machine.
 
 Examples:
   almadia bench                                         writes with 1, 64, 256 and 1024 clients

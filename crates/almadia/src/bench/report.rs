@@ -82,7 +82,7 @@ pub fn failures(cells: &[Cell]) -> String {
     text
 }
 
-/// Memory and disk of each side; empty without processes.
+/// Memory of each side; empty without processes.
 pub fn memory(sides: &[Memory]) -> String {
     if sides.is_empty() {
         return String::new();
@@ -95,7 +95,6 @@ pub fn memory(sides: &[Memory]) -> String {
                 side.name.clone(),
                 bytes(side.usage.memory_bytes),
                 bytes(side.usage.memory_bytes_max),
-                bytes(side.usage.written_bytes),
             ]
         })
         .collect();
@@ -111,13 +110,9 @@ pub fn memory(sides: &[Memory]) -> String {
             "**ratio**".to_owned(),
             over(a.usage.memory_bytes, b.usage.memory_bytes),
             over(a.usage.memory_bytes_max, b.usage.memory_bytes_max),
-            over(a.usage.written_bytes, b.usage.written_bytes),
         ]);
     }
-    markdown(
-        &["all members", "memory now", "memory at most", "written to disk"],
-        &rows,
-    )
+    markdown(&["all members", "memory now", "memory at most"], &rows)
 }
 
 /// Everything, for programs.
@@ -153,7 +148,6 @@ pub fn json(cells: &[Cell], sides: &[Memory]) -> Value {
                 "name": side.name,
                 "memory_bytes": side.usage.memory_bytes,
                 "memory_bytes_max": side.usage.memory_bytes_max,
-                "written_bytes": side.usage.written_bytes,
             })
         })
         .collect();

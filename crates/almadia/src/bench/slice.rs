@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::engine::load::{self, Load, Plan, Window};
-use super::process::Usage;
+use super::process::{Usage, disks_written_bytes};
 use super::target::Target;
 use super::workload::{Calls, Preload, Spec};
 use crate::commands::error::CommandError;
@@ -35,7 +35,7 @@ pub struct SliceResult {
     pub seconds: f64,
     /// Processor time of the members, if their processes are known.
     pub server_cpu: Option<Duration>,
-    /// Bytes the members wrote to disk.
+    /// Bytes this machine's disks wrote.
     pub written_bytes: Option<u64>,
     /// Processor time of the generator.
     pub generator_cpu: Duration,
@@ -114,6 +114,7 @@ struct Sample {
     at: Instant,
     servers: Option<Usage>,
     generator: Usage,
+    written_bytes: Option<u64>,
 }
 
 fn sample_at(moment: Instant, target: &Target) -> Result<Sample, CommandError> {
@@ -127,6 +128,7 @@ fn sample_at(moment: Instant, target: &Target) -> Result<Sample, CommandError> {
         at: Instant::now(),
         servers,
         generator,
+        written_bytes: disks_written_bytes(),
     })
 }
 
@@ -143,9 +145,10 @@ fn result(slice: &Slice, load: Load, before: &Sample, after: &Sample) -> SliceRe
         load,
         seconds: slice.duration.as_secs_f64(),
         server_cpu: used.map(|(before, after)| after.cpu.saturating_sub(before.cpu).mul_f64(scale)),
-        written_bytes: used.map(|(before, after)| {
-            (after.written_bytes.saturating_sub(before.written_bytes) as f64 * scale) as u64
-        }),
+        written_bytes: before
+            .written_bytes
+            .zip(after.written_bytes)
+            .map(|(before, after)| (after.saturating_sub(before) as f64 * scale) as u64),
         generator_cpu: after
             .generator
             .cpu

@@ -26,7 +26,7 @@ pub struct Figures {
     pub p99_9_ms: Option<f64>,
     /// The slowest (not a median).
     pub max_ms: Option<f64>,
-    /// Bytes written to disk by all members per operation.
+    /// Bytes written by this machine's disks per operation.
     pub written_bytes: Option<f64>,
     /// Processor time of the generator per operation, in microseconds.
     pub generator_cpu_us: Option<f64>,
