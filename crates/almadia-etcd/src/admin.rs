@@ -14,7 +14,11 @@ pub(crate) async fn log<B: Backend>(
     request: pb::LogRequest,
 ) -> Result<Replied<Plain<pb::LogResponse>>, Status> {
     let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-    let page = shared.backend.log(LogIndex(request.from), limit).await.map_err(Status::unavailable)?;
+    let page = shared
+        .backend
+        .log(LogIndex(request.from), limit)
+        .await
+        .map_err(Status::unavailable)?;
     let member = shared.backend.status();
     Ok(Replied::unlogged(Plain(pb::LogResponse {
         member_id: member.member.get(),
