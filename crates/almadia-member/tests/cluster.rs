@@ -1,4 +1,5 @@
 //! Clusters of members in one process: what BRIEF's M1 promises, below the sockets.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 #[allow(dead_code)] // each test uses what it needs of the world
 mod world;

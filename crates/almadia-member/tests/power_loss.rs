@@ -3,6 +3,7 @@
 //! The file operations of a run are recorded; for each sync the disk is rebuilt as a power loss right after it would
 //! leave it, unsynced bytes dropped, and the member is started on that. A write that was acknowledged when `n` syncs
 //! had been made must be found on every image from the `n`-th on.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 #[allow(dead_code)] // each test uses what it needs of the world
 mod world;

@@ -133,7 +133,8 @@ impl World {
         );
         let (wal, writer, _) = Wal::open(disk.clone(), options).unwrap();
         tokio::spawn(drive(writer));
-        let (keeper, store) = Keeper::open(disk.clone(), almadia_store::disk::Options::default()).unwrap();
+        let (keeper, store) =
+            Keeper::open(disk.clone(), almadia_store::disk::Options::deterministic()).unwrap();
         let member = Member::start(Ingredients {
             cluster: ClusterId(1),
             own: id,
