@@ -19,8 +19,10 @@ const REQUEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Operations of a transaction at most: what one of the largest requests can hold.
 const TXN_OPERATIONS_MAX: u64 = 65_536;
 
-/// As a number of milliseconds, so that sums of timers cannot overflow; the real bounds are checked with all settings.
-const TIMER_MS_MAX: u64 = 1_000_000;
+/// etcd's bounds; that the two go together is checked with all settings.
+const ELECTION_MS_MIN: u64 = 5;
+const ELECTION_MS_MAX: u64 = 50_000;
+const HEARTBEAT_MS_MAX: u64 = ELECTION_MS_MAX / 5;
 
 /// What etcd adds to twice the election timeout to get a request's time limit.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
@@ -84,13 +86,22 @@ fn server(values: &Values) -> Result<ServerConfig, ConfigError> {
         .map(parse_initial_cluster)
         .transpose();
     let cluster = cluster.map_err(|error| ConfigError::new(error.to_string()))?;
+    if cluster.iter().flatten().any(|peer| peer.name.is_empty()) {
+        return Err(complain(values, "initial-cluster", "a member has no name"));
+    }
     let advertise_peer_urls = advertise_peer(values, &name, cluster.as_deref(), &listen_peer_urls)?;
     let advertise_client_urls = advertise_client(values, &listen_client_urls)?;
     let own = InitialPeer {
         name: name.clone(),
         peer_urls: advertise_peer_urls.clone(),
     };
-    let election_ms = number(values, "election-timeout", defaults.election_ms, 1, TIMER_MS_MAX)?;
+    let election_ms = number(
+        values,
+        "election-timeout",
+        defaults.election_ms,
+        ELECTION_MS_MIN,
+        ELECTION_MS_MAX,
+    )?;
     Ok(ServerConfig {
         name,
         data_dir: PathBuf::from(data_dir),
@@ -106,7 +117,7 @@ fn server(values: &Values) -> Result<ServerConfig, ConfigError> {
             "heartbeat-interval",
             defaults.heartbeat_ms,
             1,
-            TIMER_MS_MAX,
+            HEARTBEAT_MS_MAX,
         )?,
         election_ms,
         request_limit: REQUEST_LIMIT + Duration::from_millis(2 * election_ms),

@@ -281,13 +281,13 @@ fn one_dash_does_as_well_as_two() {
 #[test]
 fn every_bad_value_is_one_line_that_names_its_flag() {
     for (line, flag) in [
-        ("--name a=b", "--name=a=b"),
+        ("--name a=b", "--name a=b"),
         ("--group 1234", "--group=1234"),
         ("--initial-cluster-state later", "--initial-cluster-state=later"),
         ("--heartbeat-interval 0", "--heartbeat-interval=0"),
         ("--heartbeat-interval 1s", "--heartbeat-interval=1s"),
         ("--election-timeout 50001", "--election-timeout=50001"),
-        ("--election-timeout 499", "--election-timeout=499"),
+        ("--election-timeout 499", "--election-timeout 499 ms"),
         ("--max-request-bytes -1", "--max-request-bytes=-1"),
         ("--max-request-bytes 99999999", "--max-request-bytes=99999999"),
         ("--max-txn-ops 0", "--max-txn-ops=0"),
@@ -314,15 +314,21 @@ fn every_bad_value_is_one_line_that_names_its_flag() {
         ),
         ("--initial-cluster default", "--initial-cluster"),
         ("--initial-cluster =http://a:1", "--initial-cluster"),
-        ("--initial-cluster other=http://a:1", "--name=default"),
+        (
+            "--initial-cluster other=http://a:1",
+            "this member, default (--name)",
+        ),
         (
             "--initial-cluster default=http://a:1,b=http://a:1",
-            "http://a:1 stands there twice",
+            "http://a:1 is the address of two members",
         ),
-        ("--initial-cluster default=http://0.0.0.0:1", "--initial-cluster"),
+        (
+            "--initial-cluster default=http://a:1,b=http://0.0.0.0:1",
+            "--initial-cluster",
+        ),
         (
             "--initial-cluster default=http://a:1 --initial-advertise-peer-urls http://a:2",
-            "must agree",
+            "--initial-advertise-peer-urls says",
         ),
         ("--discovery http://d", "--discovery=http://d"),
         ("--force-new-cluster", "--force-new-cluster=true"),
@@ -330,7 +336,7 @@ fn every_bad_value_is_one_line_that_names_its_flag() {
         complaint(line, flag);
     }
     let ten: Vec<String> = (0..10)
-        .map(|ordinal| format!("m{ordinal}=http://h:{ordinal}"))
+        .map(|ordinal| format!("m{ordinal}=http://h:{}", ordinal + 1))
         .collect();
     complaint(
         &format!("--name m0 --initial-cluster {}", ten.join(",")),
