@@ -33,7 +33,7 @@ impl Options {
             segment_bytes_min: 4 * MIB,
             segment_bytes_max: 64 * MIB,
             frame_bytes_max: MIB as usize,
-            tail_bytes_max: 32 * MIB as usize,
+            tail_bytes_max: 8 * MIB as usize,
             spares_min: 2,
             life,
             on_fatal,
