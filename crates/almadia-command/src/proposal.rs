@@ -14,6 +14,13 @@ const HEADER_BYTES: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+impl Ticket {
+    /// The part that was drawn when its member started: tickets of one life share it.
+    pub const fn life(self) -> u32 {
+        (self.0 >> 40) as u32
+    }
+}
+
 /// A command with its origin, as the bytes of one log entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {

@@ -10,7 +10,7 @@ use crate::network::{Lane, PeerNetwork, Pipe};
 use crate::outbound::Outbound;
 use crate::raft::{CommittedLeader, Payload, Raft, from_index, to_index, to_position};
 use crate::settings::Settings;
-use crate::state_machine::{ApplySink, StateMachine};
+use crate::state_machine::{ApplySink, Checkpoints, StateMachine};
 use crate::verdict::{Refusals, Verdict};
 use almadia_command::{LogIndex, MemberId, Proposal, Term};
 use almadia_store::{Store, View};
@@ -89,7 +89,9 @@ pub struct Consensus {
     raft: Raft,
     view: Arc<ArcSwap<View>>,
     keeper: KeeperHandle,
+    checkpoints: Checkpoints,
     standing: watch::Receiver<Standing>,
+    receptions: inbound::Receptions,
 }
 
 impl Consensus {
@@ -109,6 +111,7 @@ impl Consensus {
         } = parts;
         let log = LogStorage::new(wal);
         let (machine, view) = StateMachine::new(store, own, keeper.clone(), sink).map_err(ended)?;
+        let checkpoints = machine.checkpoints();
         let outbound = Outbound::new(own, network, keeper.clone(), view.clone());
         let config = Arc::new(settings.to_openraft().validate().map_err(ended)?);
         let raft = Raft::new(own.0, config, outbound, log, machine)
@@ -119,7 +122,9 @@ impl Consensus {
             raft,
             view,
             keeper,
+            checkpoints,
             standing,
+            receptions: inbound::Receptions::default(),
         })
     }
 
@@ -241,12 +246,30 @@ impl Consensus {
             .map(MemberId)
     }
 
-    /// Makes a checkpoint of the newest view; the keeper does the work.
+    /// Makes a checkpoint of the newest view; the keeper does the work. A checkpoint that fails (the disk is full) is told
+    /// in the log and may be tried again: the log on disk has everything.
     ///
     /// # Errors
     /// [`Ended`] when consensus has ended.
     pub async fn checkpoint(&self) -> Result<(), Ended> {
+        if let Err(reason) = self.checkpoints.make().await {
+            tracing::warn!(reason, "a checkpoint could not be made; will try again");
+            return Ok(());
+        }
         self.raft.trigger().snapshot().await.map_err(ended)
+    }
+
+    /// Waits until consensus ends, by [`Consensus::shutdown`] or by an error, and says why.
+    pub async fn ended(&self) -> Ended {
+        let mut metrics = self.raft.metrics();
+        loop {
+            if let Err(error) = &metrics.borrow_and_update().running_state {
+                return ended(error);
+            }
+            if metrics.changed().await.is_err() {
+                return ended("it was stopped");
+            }
+        }
     }
 
     /// Drops the log up to and with `upto`, as far as a checkpoint holds it.
@@ -278,7 +301,19 @@ impl Consensus {
     /// # Errors
     /// [`Ended`] when consensus has ended.
     pub async fn recovered(&self) -> Result<(), Ended> {
-        self.raft.wait_for_recovery(None).await.map(|_| ()).map_err(ended)
+        let mut metrics = self.raft.metrics();
+        let last = metrics.borrow_watched().last_log_index;
+        loop {
+            {
+                let now = metrics.borrow_and_update();
+                let committed = now.cluster_committed.as_ref().map(|id| id.index);
+                let applied = now.last_applied.as_ref().map(|id| id.index);
+                if committed.is_some() && committed >= last && applied >= last {
+                    return Ok(());
+                }
+            }
+            metrics.changed().await.map_err(|_| ended("it was stopped"))?;
+        }
     }
 
     /// Takes over a pipe that a peer opened. Founding and forwarding are not consensus' business.
@@ -291,6 +326,7 @@ impl Consensus {
                 drop(tokio::spawn(inbound::serve_snapshot(
                     raft,
                     self.keeper.clone(),
+                    self.receptions.clone(),
                     from,
                     pipe,
                 )));

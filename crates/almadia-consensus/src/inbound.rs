@@ -20,7 +20,8 @@ use openraft::raft::{
 use openraft::storage::Snapshot;
 use prost::Message;
 use std::pin::pin;
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
 
 /// Answers questions until the peer is gone.
 pub async fn serve_control(raft: Raft, from: MemberId, pipe: Pipe) {
@@ -130,9 +131,33 @@ pub async fn serve_append(raft: Raft, from: MemberId, pipe: Pipe) {
     }
 }
 
+/// Sees to it that one snapshot is received at a time: they share a directory. A newer one ends an older one that is still
+/// on its way, and waits until it is out of the way or installed.
+#[derive(Clone, Default)]
+pub struct Receptions {
+    newest: Arc<watch::Sender<u64>>,
+    place: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Receptions {
+    /// A ticket for a new reception: it sees when a newer one comes.
+    fn begin(&self) -> watch::Receiver<u64> {
+        self.newest.send_modify(|newest| *newest += 1);
+        self.newest.subscribe()
+    }
+}
+
 /// Receives one snapshot into the keeper's hands and installs it.
-pub async fn serve_snapshot(raft: Raft, keeper: KeeperHandle, from: MemberId, mut pipe: Pipe) {
-    let said = match receive_snapshot(&raft, &keeper, &mut pipe).await {
+pub async fn serve_snapshot(
+    raft: Raft,
+    keeper: KeeperHandle,
+    receptions: Receptions,
+    from: MemberId,
+    mut pipe: Pipe,
+) {
+    let newer = receptions.begin();
+    let _alone = receptions.place.lock().await;
+    let said = match receive_and_install(&raft, &keeper, &mut pipe, newer).await {
         Ok(vote) => Said::Done((&vote).into()),
         Err(reason) => {
             tracing::warn!(peer = %from, reason, "a snapshot was not taken");
@@ -143,7 +168,23 @@ pub async fn serve_snapshot(raft: Raft, keeper: KeeperHandle, from: MemberId, mu
     let _ = reply(&pipe, said).await;
 }
 
-async fn receive_snapshot(raft: &Raft, keeper: &KeeperHandle, pipe: &mut Pipe) -> Result<RaftVote, String> {
+async fn receive_and_install(
+    raft: &Raft,
+    keeper: &KeeperHandle,
+    pipe: &mut Pipe,
+    mut newer: watch::Receiver<u64>,
+) -> Result<RaftVote, String> {
+    let (vote, sink) = tokio::select! {
+        received = receive_snapshot(keeper, pipe) => received?,
+        _ = newer.changed() => return Err("a newer snapshot takes its place".to_owned()),
+    };
+    install(raft, vote, sink).await
+}
+
+async fn receive_snapshot(
+    keeper: &KeeperHandle,
+    pipe: &mut Pipe,
+) -> Result<(RaftVote, SnapshotSink), String> {
     let Piece::Header(header) = next_piece(pipe).await? else {
         return Err("the first part is no header".to_owned());
     };
@@ -174,7 +215,7 @@ async fn receive_snapshot(raft: &Raft, keeper: &KeeperHandle, pipe: &mut Pipe) -
     if sink.next().is_some() {
         return Err("the sender ended before all files were whole".to_owned());
     }
-    install(raft, vote, sink).await
+    Ok((vote, sink))
 }
 
 async fn install(raft: &Raft, vote: RaftVote, sink: SnapshotSink) -> Result<RaftVote, String> {

@@ -7,6 +7,7 @@ use crate::raft::{RaftEntry, RaftLogId, RaftVote, Types, from_entry, from_positi
 use crate::raft::{to_entry, to_index, to_position, to_vote};
 use almadia_command::LogIndex;
 use almadia_wal::{LogId, Wal, WalError};
+use futures_util::{Stream, StreamExt};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use std::fmt::Debug;
@@ -27,6 +28,20 @@ impl LogStorage {
     /// openraft's side of a log.
     pub fn new(wal: Wal) -> Self {
         Self { wal }
+    }
+
+    fn bounds(&self, range: &impl RangeBounds<u64>) -> (LogIndex, LogIndex) {
+        let from = match range.start_bound() {
+            Bound::Included(start) => to_index(*start),
+            Bound::Excluded(start) => to_index(*start).next(),
+            Bound::Unbounded => LogIndex(1),
+        };
+        let to = match range.end_bound() {
+            Bound::Included(end) => to_index(*end).next(),
+            Bound::Excluded(end) => to_index(*end),
+            Bound::Unbounded => self.wal.last().map_or(LogIndex(1), |last| last.index.next()),
+        };
+        (from, to)
     }
 
     fn read(&self, from: LogIndex, to: LogIndex, bytes_max: usize) -> Result<Vec<RaftEntry>, io::Error> {
@@ -118,17 +133,39 @@ impl RaftLogReader<Types> for LogStorage {
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
-        let from = match range.start_bound() {
-            Bound::Included(start) => to_index(*start),
-            Bound::Excluded(start) => to_index(*start).next(),
-            Bound::Unbounded => LogIndex(1),
-        };
-        let to = match range.end_bound() {
-            Bound::Included(end) => to_index(*end).next(),
-            Bound::Excluded(end) => to_index(*end),
-            Bound::Unbounded => self.wal.last().map_or(LogIndex(1), |last| last.index.next()),
-        };
+        let (from, to) = self.bounds(&range);
         self.read(from, to, usize::MAX)
+    }
+
+    /// Reads for applying, piece by piece: after a long outage the range may be far larger than memory should hold.
+    async fn entries_stream<RB>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = Result<RaftEntry, io::Error>> + OptionalSend
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let (from, to) = self.bounds(&range);
+        let log = self.clone();
+        futures_util::stream::unfold((from, Vec::new().into_iter()), move |(next, mut piece)| {
+            let log = log.clone();
+            async move {
+                let entry: Option<RaftEntry> = piece.next();
+                let entry = match entry {
+                    Some(entry) => entry,
+                    None if next >= to => return None,
+                    None => match log.read(next, to, BATCH_BYTES_MAX) {
+                        Ok(entries) => {
+                            piece = entries.into_iter();
+                            piece.next()?
+                        }
+                        Err(error) => return Some((Err(error), (to, Vec::new().into_iter()))),
+                    },
+                };
+                Some((Ok(entry), (next.next(), piece)))
+            }
+        })
+        .boxed()
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<RaftEntry>, io::Error> {

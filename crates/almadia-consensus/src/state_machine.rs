@@ -138,6 +138,28 @@ impl StateMachine {
         self.published.store(self.store.publish());
     }
 
+    /// What makes this state machine's checkpoints.
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints {
+            published: self.published.clone(),
+            keeper: self.keeper.clone(),
+            checkpoint: self.checkpoint.clone(),
+        }
+    }
+
+    fn checkpointer(&self) -> Checkpointer {
+        Checkpointer {
+            checkpoint: self.checkpoint.clone(),
+        }
+    }
+
+    fn newest_checkpoint(&self) -> Option<RaftSnapshotMeta> {
+        self.checkpoint
+            .lock()
+            .expect("nobody panics while holding the checkpoint")
+            .clone()
+    }
+
     /// Drops a slice of what a compaction left behind; true when there is more.
     pub fn compact_slice(&mut self, revisions_max: usize) -> bool {
         let more = self.store.compact_slice(revisions_max);
@@ -191,12 +213,13 @@ impl RaftStateMachine<Types> for StateMachine {
         Ok(())
     }
 
+    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Checkpointer> {
+        // Nothing to tell before there is a checkpoint: see [`Checkpointer`].
+        self.newest_checkpoint().is_some().then(|| self.checkpointer())
+    }
+
     async fn get_snapshot_builder(&mut self) -> Checkpointer {
-        Checkpointer {
-            view: self.published.load_full(),
-            keeper: self.keeper.clone(),
-            checkpoint: self.checkpoint.clone(),
-        }
+        self.checkpointer()
     }
 
     async fn install_snapshot(
@@ -229,22 +252,16 @@ impl RaftStateMachine<Types> for StateMachine {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<RaftSnapshot>, io::Error> {
-        let checkpoint = self
-            .checkpoint
-            .lock()
-            .expect("nobody panics while holding the checkpoint")
-            .clone();
-        Ok(checkpoint.map(|meta| Snapshot {
+        Ok(self.newest_checkpoint().map(|meta| Snapshot {
             meta,
             snapshot: SnapshotData::Local,
         }))
     }
 }
 
-/// Makes a checkpoint of one view, beside the worker.
+/// Tells openraft of the newest checkpoint. It makes none: a checkpoint may fail (the disk is full) and is then tried
+/// again, while an error here would end consensus. [`Checkpoints`] makes them, before openraft asks.
 pub struct Checkpointer {
-    view: Arc<View>,
-    keeper: KeeperHandle,
     checkpoint: Arc<Mutex<Option<RaftSnapshotMeta>>>,
 }
 
@@ -252,10 +269,39 @@ impl RaftSnapshotBuilder<Types> for Checkpointer {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> Result<RaftSnapshot, io::Error> {
-        let meta = meta_of(&self.view)?;
-        let view = self.view.clone();
+        let checkpoint = self
+            .checkpoint
+            .lock()
+            .expect("nobody panics while holding the checkpoint");
+        let meta = checkpoint
+            .clone()
+            .ok_or_else(|| io::Error::other("asked for a checkpoint before there is one"))?;
+        Ok(Snapshot {
+            meta,
+            snapshot: SnapshotData::Local,
+        })
+    }
+}
+
+/// Makes checkpoints, beside the worker. Cheap to clone.
+#[derive(Clone)]
+pub struct Checkpoints {
+    published: Arc<ArcSwap<View>>,
+    keeper: KeeperHandle,
+    checkpoint: Arc<Mutex<Option<RaftSnapshotMeta>>>,
+}
+
+impl Checkpoints {
+    /// Writes what changed since the last checkpoint.
+    ///
+    /// # Errors
+    /// In words, when the keeper could not (the disk is full): what was written before stands, and it may be tried again.
+    pub async fn make(&self) -> Result<(), String> {
+        let view = self.published.load_full();
+        let meta = meta_of(&view).map_err(|error| error.to_string())?;
         let done = self.keeper.run(move |keeper| keeper.checkpoint(&view)).await;
-        done.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        done.map_err(|gone| gone.to_string())?
+            .map_err(|error| error.to_string())?;
         let mut newest = self
             .checkpoint
             .lock()
@@ -264,11 +310,8 @@ impl RaftSnapshotBuilder<Types> for Checkpointer {
             .as_ref()
             .is_none_or(|newest| newest.last_log_id < meta.last_log_id)
         {
-            *newest = Some(meta.clone());
+            *newest = Some(meta);
         }
-        Ok(Snapshot {
-            meta,
-            snapshot: SnapshotData::Local,
-        })
+        Ok(())
     }
 }

@@ -295,7 +295,7 @@ impl Member {
 
     async fn compaction_done(&self) {
         let poll = Duration::from_millis(5);
-        while self.view().compaction_pending() {
+        while self.view().compaction_pending() && !self.inner.proposals.is_closed() {
             tokio::time::sleep(poll).await;
         }
     }
@@ -429,6 +429,12 @@ impl Member {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         consensus.purge(applied).await
+    }
+
+    /// Waits until consensus ends, by a stop or by an error, and says why. A member that did not ask for it must end its
+    /// process: it takes part in nothing any more.
+    pub async fn ended(&self) -> almadia_consensus::Ended {
+        self.inner.consensus.ended().await
     }
 
     /// Ends consensus without handing over, as a crash would. For tests.

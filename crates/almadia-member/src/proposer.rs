@@ -10,6 +10,7 @@ use almadia_command::{MemberId, Proposal, Term, Ticket};
 use almadia_consensus::{Consensus, Refusals, Standing};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -18,6 +19,9 @@ pub const QUEUE_MAX: usize = 5000;
 
 /// Commands of one batch at most.
 const BATCH_MAX: usize = 1024;
+
+/// The next batch waits for the last one this long at most.
+const SETTLE_LIMIT: Duration = Duration::from_secs(1);
 
 /// A command's bytes and who waits for what becomes of it.
 pub type Queued = (Bytes, oneshot::Sender<Settled>);
@@ -94,11 +98,13 @@ impl Proposer {
     }
 
     /// Waits until the batch that ends with this ticket is settled. Not longer than the standing lasts: what a new leader
-    /// takes must not wait for what the old one left.
+    /// takes must not wait for what the old one left. Nor longer than [`SETTLE_LIMIT`]: one proposal that is stuck must not
+    /// hold up all others.
     async fn settled_or_changed(&mut self, last: Ticket) {
         tokio::select! {
             () = self.waiters.settled_up_to(last) => {}
             _ = self.standing.changed() => self.standing.mark_changed(),
+            () = tokio::time::sleep(SETTLE_LIMIT) => {}
         }
     }
 

@@ -50,14 +50,33 @@ impl Reader {
         let mut waiting: Vec<Queued> = Vec::new();
         while queue.recv_many(&mut waiting, QUEUE_MAX).await > 0 {
             // On a stop the reads are dropped unanswered, which their callers take as such.
-            let Some(index) = self.confirm_for(&mut waiting, &mut queue).await else {
-                return;
-            };
-            if self.applied.wait_for(|applied| *applied >= index).await.is_err() {
-                return;
+            loop {
+                let Some(index) = self.confirm_for(&mut waiting, &mut queue).await else {
+                    return;
+                };
+                match self.wait_applied(index).await {
+                    None => return,
+                    Some(true) => break,
+                    // The position may have been that of an entry that went down with its leader: ask again.
+                    Some(false) => {}
+                }
             }
             for read in waiting.drain(..) {
                 let _ = read.send(());
+            }
+        }
+    }
+
+    /// Waits until this member has applied up to `index`; false when the leader changed before, `None` on a stop.
+    async fn wait_applied(&mut self, index: LogIndex) -> Option<bool> {
+        if *self.applied.borrow() >= index {
+            return Some(true);
+        }
+        tokio::select! {
+            applied = self.applied.wait_for(|applied| *applied >= index) => applied.ok().map(|_| true),
+            changed = self.standing.changed() => {
+                self.standing.mark_changed();
+                changed.ok().map(|()| false)
             }
         }
     }

@@ -158,8 +158,8 @@ impl Waiters {
     /// What waits in `term`, in the order of the tickets, for sending again on a new connection. Callers who
     /// have given up are forgotten on the way.
     pub fn unsettled(&self, term: Term) -> Vec<Proposal> {
-        let mut state = self.state();
-        state.waiting.retain(|_, waiting| !waiting.give.is_closed());
+        self.sweep();
+        let state = self.state();
         let mine = state.waiting.values().filter(|waiting| waiting.term == term);
         mine.map(|waiting| waiting.proposal.clone()).collect()
     }

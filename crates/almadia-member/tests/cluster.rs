@@ -138,6 +138,28 @@ async fn a_leader_that_is_cut_off_serves_nothing_stale() {
     );
 }
 
+/// A follower that restarts within a term draws new tickets, perhaps lower ones: its writes must not be taken for old ones
+/// that were sent again (found by review; before, they were dropped in silence).
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_restarted_within_the_term_writes_at_once() {
+    let world = World::new(3);
+    world.start_all().await;
+    let leader = world.leader().await;
+    let follower = world.ids().into_iter().find(|id| *id != leader).unwrap();
+    let term = world.member(leader).term();
+    for number in 0..3 {
+        let member = world.member(follower);
+        let write = member.propose(put("k", &number.to_string()));
+        let applied = tokio::time::timeout(Duration::from_secs(2), write)
+            .await
+            .expect("a write takes no time-out");
+        applied.expect("a put is carried out");
+        world.crash(follower).await;
+        world.start(follower).await;
+    }
+    assert_eq!(world.member(leader).term(), term, "no election had to help");
+}
+
 /// A follower that missed more than the leader kept gets a snapshot.
 #[tokio::test(start_paused = true)]
 async fn a_follower_far_behind_takes_a_snapshot() {

@@ -58,12 +58,12 @@ pub enum ServerError {
     Wal(#[from] almadia_wal::WalError),
     /// The store is there and the log is not.
     #[error(
-        "the log in wal/ is gone, but the store holds entries up to {applied}: this member could vote without what it \
-         had acknowledged. Restore wal/, or empty the whole data directory so that it joins as a new member"
+        "the log in wal/ is gone, but the store is there ({store}): this member could vote without what it had \
+         acknowledged. Restore wal/, or empty the whole data directory so that it joins as a new member"
     )]
     LogMissing {
-        /// The last entry in the store.
-        applied: u64,
+        /// What shows that there was a log.
+        store: String,
     },
     /// The store cannot be read.
     #[error("cannot open the store: {0}")]
@@ -71,6 +71,9 @@ pub enum ServerError {
     /// Consensus did not start.
     #[error("cannot start consensus: {0}")]
     Consensus(#[from] almadia_consensus::Ended),
+    /// Consensus ended unasked.
+    #[error("{0}; this member takes part in nothing any more, and its process ends")]
+    Ended(almadia_consensus::Ended),
     /// The system has no threads, no randomness, no signals.
     #[error("the system refuses {what}: {cause}")]
     System {
@@ -145,9 +148,12 @@ where
         stop.requested().await;
         tokio::time::sleep(SERVE_STOP_MAX).await;
     };
+    let member = server.member.clone();
     tokio::select! {
         () = serve(serving) => {}
         () = overdue => warn!("clients still hold requests; stopping all the same"),
+        // Nobody asked for it: this member takes part in nothing any more, and a supervisor must see that.
+        error = async move { member.ended().await } => return Err(ServerError::Ended(error)),
     }
     server.shutdown().await
 }

@@ -21,7 +21,7 @@ type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Say>>>>;
 pub struct ControlLink {
     address: PeerAddress,
     network: Arc<dyn PeerNetwork>,
-    connection: tokio::sync::Mutex<Connection>,
+    connection: Arc<tokio::sync::Mutex<Connection>>,
 }
 
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl ControlLink {
         Self {
             address,
             network,
-            connection: tokio::sync::Mutex::default(),
+            connection: Arc::default(),
         }
     }
 
@@ -79,29 +79,56 @@ impl ControlLink {
             .map_err(|_| broken("the connection was closed before the answer came"))
     }
 
+    /// The connection, dialled if need be. Dialling goes on when the asker stops waiting: a heartbeat waits 50 ms only, and a
+    /// dial that was thrown away each time would never succeed where names or handshakes take longer.
     async fn connected(&self) -> Result<(Open, u64), RpcError> {
-        let mut connection = self.connection.lock().await;
-        connection.next_number += 1;
-        let number = connection.next_number;
-        if let Some(open) = connection.open.as_ref().filter(|open| !open.send.is_closed()) {
-            return Ok((open.clone(), number));
-        }
-        connection.open = None;
-        if let Some((at, error)) = &connection.failed
-            && at.elapsed() < REDIAL
+        if let Ok(mut connection) = self.connection.try_lock()
+            && let Some(known) = connection.known()
         {
-            return Err(unreachable_peer(error));
+            return known;
         }
-        match self.network.dial(self.address.clone(), Lane::Control).await {
+        let (connection, network, address) = (
+            self.connection.clone(),
+            self.network.clone(),
+            self.address.clone(),
+        );
+        let dialled = tokio::spawn(async move {
+            let mut connection = connection.lock().await;
+            match connection.known() {
+                Some(known) => known,
+                None => connection.take(network.dial(address, Lane::Control).await),
+            }
+        });
+        dialled
+            .await
+            .unwrap_or_else(|_| Err(broken("the member is stopping")))
+    }
+}
+
+impl Connection {
+    /// What can be said without dialling: the open connection, or that it has just failed.
+    fn known(&mut self) -> Option<Result<(Open, u64), RpcError>> {
+        if let Some(open) = self.open.as_ref().filter(|open| !open.send.is_closed()) {
+            self.next_number += 1;
+            return Some(Ok((open.clone(), self.next_number)));
+        }
+        let (at, error) = self.failed.as_ref()?;
+        (at.elapsed() < REDIAL).then(|| Err(unreachable_peer(error)))
+    }
+
+    fn take(&mut self, dialled: Result<Pipe, DialError>) -> Result<(Open, u64), RpcError> {
+        match dialled {
             Ok(pipe) => {
                 let open = serve_answers(pipe);
-                connection.open = Some(open.clone());
-                connection.failed = None;
-                Ok((open, number))
+                self.open = Some(open.clone());
+                self.failed = None;
+                self.next_number += 1;
+                Ok((open, self.next_number))
             }
             Err(error) => {
                 let answer = unreachable_peer(&error);
-                connection.failed = Some((Instant::now(), error));
+                self.open = None;
+                self.failed = Some((Instant::now(), error));
                 Err(answer)
             }
         }

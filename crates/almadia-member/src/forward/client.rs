@@ -48,6 +48,7 @@ pub fn start(
         standing,
         next_number: 0,
         reads: BTreeMap::new(),
+        sent: None,
     };
     tokio::spawn(client.run(receive));
     send
@@ -61,6 +62,8 @@ struct Client {
     standing: watch::Receiver<Standing>,
     next_number: u64,
     reads: BTreeMap<u64, oneshot::Sender<LogIndex>>,
+    /// Everything up to here has been on a wire; what became of it only the log can tell.
+    sent: Option<Ticket>,
 }
 
 impl Client {
@@ -89,10 +92,14 @@ impl Client {
         }
     }
 
+    /// Refuses what was certainly never sent. What stands in the books is sent when a conversation begins, so a message may
+    /// still be in the queue when its proposals are out already.
     fn refuse(&self, message: Outgoing) {
         if let Outgoing::Propose(_, proposals) = message {
-            for proposal in proposals {
-                self.waiters.refused(proposal.ticket(), false);
+            for ticket in proposals.iter().map(Proposal::ticket) {
+                if self.sent.is_none_or(|sent| ticket > sent) {
+                    self.waiters.refused(ticket, false);
+                }
             }
         }
     }
@@ -133,6 +140,14 @@ impl Client {
                 self.ask(&pipe, read).await;
             }
             self.converse(term, pipe, outgoing).await?;
+            // A leader that accepts and closes at once must not be dialled in a loop.
+            tokio::select! {
+                () = tokio::time::sleep(REDIAL) => {}
+                changed = self.standing.changed() => {
+                    self.standing.mark_changed();
+                    changed.ok()?;
+                }
+            }
         }
     }
 
@@ -211,7 +226,8 @@ impl Client {
         }
     }
 
-    async fn propose(&self, pipe: &Pipe, term: Term, proposals: Vec<Proposal>) {
+    async fn propose(&mut self, pipe: &Pipe, term: Term, proposals: Vec<Proposal>) {
+        self.sent = self.sent.max(proposals.iter().map(Proposal::ticket).max());
         let mut frame = Propose {
             term: term.0,
             proposals: Vec::new(),

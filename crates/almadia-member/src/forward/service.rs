@@ -9,7 +9,7 @@ use crate::gate::SpaceGate;
 use almadia_command::{MemberId, Proposal, Term, Ticket};
 use almadia_consensus::{Consensus, Pipe, Refusals};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, mpsc};
 
@@ -18,59 +18,71 @@ use tokio::sync::{Notify, mpsc};
 const REFUSED_MAX: usize = 64 * 1024;
 
 /// What the leader took from each follower in its term.
+///
+/// Kept by life of the follower, too: tickets of a new life may be below those of the old one, and a late frame of
+/// the old life must not be taken for the new one's.
 #[derive(Debug, Default)]
 pub struct Taken {
-    followers: Mutex<BTreeMap<MemberId, TakenFrom>>,
+    state: Mutex<TakenState>,
+}
+
+#[derive(Debug, Default)]
+struct TakenState {
+    term: Term,
+    lives: BTreeMap<(MemberId, u32), TakenFrom>,
 }
 
 #[derive(Debug, Default)]
 struct TakenFrom {
-    term: Term,
     highest: Option<Ticket>,
-    refused: BTreeSet<Ticket>,
+    /// With whether it was for want of space.
+    refused: BTreeMap<Ticket, bool>,
 }
 
 /// What is to be done with a batch of proposals.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sorted {
     append: Vec<Proposal>,
-    refuse_again: Vec<Ticket>,
+    refuse: Vec<(Ticket, bool)>,
 }
 
 impl Taken {
+    /// Sorts what came. A term that is over takes nothing: its proposals are refused, which is certain, because nobody
+    /// appends for it any more.
     fn sort(&self, from: MemberId, term: Term, proposals: Vec<Proposal>) -> Sorted {
-        let mut followers = self
-            .followers
-            .lock()
-            .expect("nobody panics while holding the taken");
-        let taken = followers.entry(from).or_default();
-        if taken.term != term {
-            *taken = TakenFrom {
+        let mut state = self.state.lock().expect("nobody panics while holding the taken");
+        let mut sorted = Sorted::default();
+        if term < state.term {
+            sorted.refuse = proposals
+                .iter()
+                .map(|proposal| (proposal.ticket(), false))
+                .collect();
+            return sorted;
+        }
+        if term > state.term {
+            *state = TakenState {
                 term,
-                ..TakenFrom::default()
+                lives: BTreeMap::new(),
             };
         }
-        let mut sorted = Sorted::default();
         for proposal in proposals {
             let ticket = proposal.ticket();
+            let taken = state.lives.entry((from, ticket.life())).or_default();
             if taken.highest.is_none_or(|highest| ticket > highest) {
                 taken.highest = Some(ticket);
                 sorted.append.push(proposal);
-            } else if taken.refused.contains(&ticket) {
-                sorted.refuse_again.push(ticket);
+            } else if let Some(no_space) = taken.refused.get(&ticket) {
+                sorted.refuse.push((ticket, *no_space));
             }
         }
         sorted
     }
 
-    fn note_refused(&self, from: MemberId, term: Term, ticket: Ticket) {
-        let mut followers = self
-            .followers
-            .lock()
-            .expect("nobody panics while holding the taken");
-        let taken = followers.entry(from).or_default();
-        if taken.term == term {
-            taken.refused.insert(ticket);
+    fn note_refused(&self, from: MemberId, term: Term, ticket: Ticket, no_space: bool) {
+        let mut state = self.state.lock().expect("nobody panics while holding the taken");
+        if state.term == term {
+            let taken = state.lives.entry((from, ticket.life())).or_default();
+            taken.refused.insert(ticket, no_space);
             if taken.refused.len() > REFUSED_MAX {
                 taken.refused.pop_first();
             }
@@ -94,7 +106,7 @@ struct Outbox {
 
 impl Refusals for PipeRefusals {
     fn refused(&self, ticket: Ticket) {
-        self.taken.note_refused(self.from, self.term, ticket);
+        self.taken.note_refused(self.from, self.term, ticket, false);
         self.outbox
             .refused
             .lock()
@@ -192,34 +204,29 @@ impl Session {
             }
         }
         let sorted = self.taken.sort(self.from, term, proposals);
-        if !sorted.refuse_again.is_empty() {
-            let tickets = sorted.refuse_again.iter().map(|ticket| ticket.0).collect();
-            say(
-                &self.send,
-                Reply::Refused(Tickets {
-                    tickets,
-                    no_space: false,
-                }),
-            )
-            .await?;
-        }
+        let mut refused = sorted.refuse;
         let (append, full): (Vec<_>, Vec<_>) = sorted
             .append
             .into_iter()
             .partition(|proposal| self.gate.admits(proposal));
-        if !full.is_empty() {
-            let tickets = full.iter().map(|proposal| proposal.ticket().0).collect();
-            say(
-                &self.send,
-                Reply::Refused(Tickets {
-                    tickets,
-                    no_space: true,
-                }),
-            )
-            .await?;
+        for proposal in full {
+            self.taken.note_refused(self.from, term, proposal.ticket(), true);
+            refused.push((proposal.ticket(), true));
         }
+        // First into the log, then the words: when the connection breaks in between, what was taken is in.
         let refusals = self.refusals(term);
-        self.consensus.submit(append, term, &refusals).await.ok()
+        self.consensus.submit(append, term, &refusals).await.ok()?;
+        for no_space in [false, true] {
+            let tickets = refused
+                .iter()
+                .filter(|refused| refused.1 == no_space)
+                .map(|refused| refused.0.0);
+            let tickets: Vec<u64> = tickets.collect();
+            if !tickets.is_empty() {
+                say(&self.send, Reply::Refused(Tickets { tickets, no_space })).await?;
+            }
+        }
+        Some(())
     }
 
     fn refusals(&mut self, term: Term) -> Arc<dyn Refusals> {
@@ -271,15 +278,10 @@ mod tests {
     fn a_refusal_that_was_not_heard_is_said_again() {
         let taken = Taken::default();
         taken.sort(MemberId(2), Term(1), proposals(&[5, 6]));
-        taken.note_refused(MemberId(2), Term(1), Ticket(5));
+        taken.note_refused(MemberId(2), Term(1), Ticket(5), false);
         let again = taken.sort(MemberId(2), Term(1), proposals(&[5, 6]));
-        assert_eq!(
-            again,
-            Sorted {
-                append: vec![],
-                refuse_again: vec![Ticket(5)]
-            }
-        );
+        assert_eq!(again.refuse, vec![(Ticket(5), false)]);
+        assert!(again.append.is_empty());
     }
 
     #[test]
@@ -288,5 +290,57 @@ mod tests {
         taken.sort(MemberId(2), Term(1), proposals(&[9]));
         assert_eq!(taken.sort(MemberId(3), Term(1), proposals(&[5])).append.len(), 1);
         assert_eq!(taken.sort(MemberId(2), Term(2), proposals(&[5])).append.len(), 1);
+    }
+
+    /// A follower that restarts within a term may draw lower tickets than before: they are new all the same.
+    #[test]
+    fn a_new_life_of_a_follower_is_taken_whatever_it_draws() {
+        let (old, new) = (0xc0_u64 << 40, 0x30_u64 << 40);
+        let taken = Taken::default();
+        assert_eq!(
+            taken
+                .sort(MemberId(2), Term(1), proposals(&[old, old + 1]))
+                .append
+                .len(),
+            2
+        );
+        assert_eq!(
+            taken.sort(MemberId(2), Term(1), proposals(&[new])).append.len(),
+            1
+        );
+        // A late frame of the old life is still known.
+        assert!(
+            taken
+                .sort(MemberId(2), Term(1), proposals(&[old + 1]))
+                .append
+                .is_empty()
+        );
+        assert!(
+            taken
+                .sort(MemberId(2), Term(1), proposals(&[new]))
+                .append
+                .is_empty()
+        );
+    }
+
+    /// A late frame of a term that is over neither enters the log nor makes the leader forget.
+    #[test]
+    fn a_term_that_is_over_is_refused_and_changes_nothing() {
+        let taken = Taken::default();
+        taken.sort(MemberId(2), Term(4), proposals(&[7]));
+        let late = taken.sort(MemberId(2), Term(3), proposals(&[6]));
+        assert_eq!(
+            late,
+            Sorted {
+                append: vec![],
+                refuse: vec![(Ticket(6), false)]
+            }
+        );
+        assert!(
+            taken
+                .sort(MemberId(2), Term(4), proposals(&[7]))
+                .append
+                .is_empty()
+        );
     }
 }

@@ -22,6 +22,7 @@ pub struct Links {
     up: BTreeMap<MemberId, Member>,
     cut: BTreeSet<(MemberId, MemberId)>,
     pumps: Vec<(MemberId, MemberId, JoinHandle<()>)>,
+    starts: u32,
 }
 
 type Shared = Arc<Mutex<Links>>;
@@ -120,6 +121,13 @@ impl World {
         }
     }
 
+    /// Each start draws a lower number than the one before: the harder case for whoever compares tickets.
+    fn draw(&self) -> u32 {
+        let mut links = self.links.lock().unwrap();
+        links.starts += 1;
+        1_000 - links.starts
+    }
+
     /// Starts a member on whatever its disk holds.
     pub async fn start(&self, id: MemberId) -> Member {
         let disk: Arc<dyn Disk> = Arc::new(self.disks[&id].clone());
@@ -142,7 +150,7 @@ impl World {
             founders: self.founders.clone(),
             settings: Settings::default(),
             request_limit: Duration::from_secs(7),
-            drawn: 1,
+            drawn: self.draw(),
             disk,
             wal,
             store,
