@@ -130,3 +130,37 @@ async fn a_stopped_leader_hands_over() {
         .unwrap();
     assert_eq!(journal.compare(&contents.pairs), Vec::<String>::new());
 }
+
+/// M1.6, a machine that stands still: the leader's process is paused, the others go on without it, and when it wakes it
+/// neither answers with what was true before nor fights for the lead (etcd#20418 answered stale reads here).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_leader_serves_nothing_stale_when_it_wakes() {
+    let (mut deployment, leader) = Deployment::of_three().await;
+    let other = (0..3).find(|ordinal| *ordinal != leader.ordinal).unwrap();
+    let (paused, awake) = (
+        deployment.client(leader.ordinal).await,
+        deployment.client(other).await,
+    );
+    awake.put("k", "before").await.unwrap();
+    let pid = deployment.cluster.pid(leader.ordinal).unwrap().to_string();
+    let signal = |name: &str| {
+        let sent = std::process::Command::new("kill")
+            .args([name, &pid])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    };
+    signal("-STOP");
+    // Asked while it sleeps: answered after it woke, by when another leads.
+    let asked = tokio::spawn(async move { paused.get("k").await });
+    let written = awake.put("k", "after").await;
+    signal("-CONT");
+    written.expect("the majority goes on");
+    let found = asked.await.unwrap().unwrap().expect("the key is there");
+    assert_eq!(
+        found.value, "after",
+        "a read that was asked for before the write ended, answered after it"
+    );
+    assert!(deployment.leader_above(leader.term).await.term > leader.term);
+    deployment.caught_up().await;
+}

@@ -7,8 +7,14 @@ use almadia::demo::writer::Writers;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// How often all members are killed.
-const ROUNDS: usize = 50;
+/// How often all members are killed; ten times as often in the long form (`FULL=1 .ci/run`).
+fn rounds() -> usize {
+    if std::env::var_os("ALMADIA_TEST_FULL").is_some() {
+        500
+    } else {
+        50
+    }
+}
 
 /// A round is this long at most, from the start of its members or from their first leader.
 const ROUND_MS_MAX: u64 = 700;
@@ -48,7 +54,8 @@ async fn nothing_acknowledged_is_lost_when_all_members_are_killed_again_and_agai
     deployment.leader_above(0).await;
     let writers = Writers::start(&deployment.urls, "w", 6).unwrap();
     let mut mark = Mark::default();
-    for round in 0..ROUNDS {
+    let rounds = rounds();
+    for round in 0..rounds {
         // Half of the kills hit members that are still recovering or electing, the others a cluster at work.
         if round % 2 == 0 {
             deployment.leader_above(0).await;
@@ -66,13 +73,13 @@ async fn nothing_acknowledged_is_lost_when_all_members_are_killed_again_and_agai
     let journal = writers.stop().await;
     deployment.caught_up().await;
     println!(
-        "{ROUNDS} kills of all members: {} writes acknowledged, {} of unknown fate, {} refused",
+        "{rounds} kills of all members: {} writes acknowledged, {} of unknown fate, {} refused",
         journal.acknowledged.len(),
         journal.unknown.len(),
         journal.refused.values().sum::<usize>()
     );
     assert!(
-        journal.acknowledged.len() > ROUNDS,
+        journal.acknowledged.len() > rounds,
         "too little was written to prove anything"
     );
     assert_eq!(journal.violations, Vec::<String>::new());
