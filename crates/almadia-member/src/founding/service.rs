@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 /// One conversation with a peer takes this long at most, with dialing.
 const CONVERSATION_MAX: Duration = Duration::from_secs(5);
@@ -31,7 +31,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// The pause grows to this while the founder is expected to found at any moment.
 const PAUSE_FOUNDER_MAX: Duration = Duration::from_millis(250);
 
-/// The reason for waiting is logged when it changes, and again after this time.
+/// A founding that goes well is over before this: the first reason for waiting is logged only then.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// After that the reason is logged when it changes, and again after this time.
 const REPEAT_LOG: Duration = Duration::from_secs(30);
 
 /// What founding needs.
@@ -356,21 +359,55 @@ async fn listen(pipe: &mut Pipe) -> Result<Frame, Broken> {
 /// Remembers why the member waits, so that the log says it once, and again only rarely.
 #[derive(Default)]
 struct Diary {
-    last: Option<(WaitReason, Instant)>,
+    began: Option<Instant>,
+    last: Option<WaitReason>,
+    logged: Option<(WaitReason, Instant)>,
 }
 
 impl Diary {
     /// True when the reason is a new one.
     fn note(&mut self, reason: &WaitReason) -> bool {
         let now = Instant::now();
-        let (is_new, is_due) = match &self.last {
-            None => (true, true),
-            Some((last, logged)) => (last != reason, last != reason || now - *logged >= REPEAT_LOG),
-        };
-        if is_due {
-            info!(%reason, "no cluster yet");
-            self.last = Some((reason.clone(), now));
+        if self.is_due(reason, now) {
+            warn!(%reason, "waiting: this member has no cluster yet");
+            self.logged = Some((reason.clone(), now));
+        }
+        let is_new = self.last.as_ref() != Some(reason);
+        if is_new {
+            self.last = Some(reason.clone());
         }
         is_new
+    }
+
+    fn is_due(&mut self, reason: &WaitReason, now: Instant) -> bool {
+        let began = *self.began.get_or_insert(now);
+        match &self.logged {
+            None => now - began >= QUIET,
+            Some((logged, at)) => logged != reason || now - *at >= REPEAT_LOG,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A founding that goes well says nothing; one that does not says it after 3 s, at each change, and every 30 s.
+    #[tokio::test(start_paused = true)]
+    async fn waiting_is_logged_when_it_lasts() {
+        let reason = |name: &str| WaitReason::Founder {
+            peer: name.to_owned(),
+        };
+        let mut diary = Diary::default();
+        assert!(diary.note(&reason("a")) && !diary.note(&reason("a")));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(diary.note(&reason("b")) && diary.logged.is_none());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(diary.is_due(&reason("b"), Instant::now()));
+        assert!(!diary.note(&reason("b")) && diary.logged.is_some());
+        assert!(!diary.is_due(&reason("b"), Instant::now()));
+        assert!(diary.is_due(&reason("a"), Instant::now()));
+        tokio::time::advance(REPEAT_LOG).await;
+        assert!(diary.is_due(&reason("b"), Instant::now()));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{ServerError, abort};
 use almadia_consensus::KeeperHandle;
-use almadia_disk::Disk;
+use almadia_disk::{Disk, DiskError};
 use almadia_store::Store;
 use almadia_store::disk::Keeper;
 use almadia_wal::{Options, Wal, WalError, WalThread, spawn_thread};
@@ -28,6 +28,7 @@ impl Storage {
             what: "threads",
             cause,
         };
+        refuse_without_log(&**disk)?;
         let options = Options::new(Box::new(life), Box::new(abort));
         let (wal, writer, recovered) = Wal::open(disk.clone(), options)?;
         info!(last = ?recovered.last, "opened the log");
@@ -37,7 +38,9 @@ impl Storage {
         let applied = store.views().load().applied().0.get();
         let last = recovered.last.map_or(0, |last| last.index.get());
         if last == 0 && applied > 0 {
-            return Err(ServerError::LogMissing { applied });
+            return Err(ServerError::LogMissing {
+                store: format!("entries up to {applied}"),
+            });
         }
         let keeper = KeeperHandle::spawn_thread(keeper).map_err(threads)?;
         let thread = spawn_thread(writer).map_err(threads)?;
@@ -59,5 +62,62 @@ impl Storage {
     pub(super) fn close(self) -> Result<(), WalError> {
         self.wal.close();
         self.thread.join()
+    }
+}
+
+/// A member that lost its log but not its store would vote without the entries it had acknowledged, under the id of
+/// the one that acknowledged them. The log's first segment is durable before the first manifest is written, so a
+/// manifest without a segment means that the log was taken away.
+fn refuse_without_log(disk: &dyn Disk) -> Result<(), ServerError> {
+    let root = disk.list("")?;
+    let Some(manifest) = root.into_iter().find(|name| name.starts_with("MANIFEST-")) else {
+        return Ok(());
+    };
+    if has_segment(disk)? {
+        return Ok(());
+    }
+    Err(ServerError::LogMissing { store: manifest })
+}
+
+/// Spares do not count: nothing was ever written there that is still promised.
+fn has_segment(disk: &dyn Disk) -> Result<bool, DiskError> {
+    let is_segment = |name: &String| {
+        let number = name.strip_suffix(".wal");
+        number.is_some_and(|number| number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    Ok(disk.list("wal")?.iter().any(is_segment))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use almadia_disk::MemDisk;
+
+    fn opened(disk: &MemDisk) -> Result<(), ServerError> {
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        Storage::open(&disk, || 7)?
+            .close()
+            .expect("the disk does not fail");
+        Ok(())
+    }
+
+    /// Promise: a member whose wal/ is gone does not vote under its old id, not even when the store is empty.
+    #[test]
+    fn a_store_without_its_log_is_refused() {
+        let disk = MemDisk::new();
+        opened(&disk).unwrap();
+        disk.create("MANIFEST-77").unwrap();
+        let kept = disk.list("wal").unwrap();
+        assert!(has_segment(&disk).unwrap(), "{kept:?}");
+        for name in kept {
+            disk.remove(&format!("wal/{name}")).unwrap();
+        }
+        disk.create("wal/spare-1.wal").unwrap();
+        let refused = opened(&disk).unwrap_err();
+        assert!(
+            matches!(&refused, ServerError::LogMissing { store } if store.starts_with("MANIFEST-")),
+            "{refused}"
+        );
+        assert!(!has_segment(&disk).unwrap(), "a refused start makes no new log");
     }
 }
