@@ -2,11 +2,22 @@
 //!
 //! Runs on the keeper's thread, never in the hot path, and never touches the segment being written.
 
+use std::io::ErrorKind;
 use std::sync::{Arc, PoisonError};
+
+use almadia_disk::{Disk, DiskError};
 
 use crate::WalError;
 use crate::segment::{self, DIRECTORY, Spare};
 use crate::wal::Wal;
+
+const MIB: u64 = 1024 * 1024;
+
+/// A spare takes at most this part of the volume, ...
+const VOLUME_SHARE: u64 = 64;
+
+/// ... but no volume is too small for this.
+const SMALL_SPARE_BYTES: u64 = 4 * MIB;
 
 /// What one upkeep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,10 +41,30 @@ impl Wal {
     pub fn prepare_spares(&self) -> Result<Upkeep, WalError> {
         let _one_at_a_time = self.shared.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let mut upkeep = Upkeep::default();
+        self.fit_spares_to_volume();
         while self.retire_oldest(&mut upkeep)? {}
         while self.make_missing(&mut upkeep)? {}
         upkeep.ready = self.shared.lock().spares.len() as u64;
         Ok(upkeep)
+    }
+
+    /// Two spares and what is in use must fit into a small volume too.
+    fn fit_spares_to_volume(&self) {
+        if let Ok(space) = self.shared.disk.space() {
+            let share = space.total_bytes / VOLUME_SHARE / MIB * MIB;
+            let mut state = self.shared.lock();
+            state.spare_bytes = state.spare_bytes.min(share.max(SMALL_SPARE_BYTES));
+        }
+    }
+
+    /// How many spares are ready for the writer.
+    pub fn spares_ready(&self) -> usize {
+        self.shared.lock().spares.len()
+    }
+
+    /// What the next spare takes on the disk.
+    pub fn next_spare_bytes(&self) -> u64 {
+        self.shared.lock().spare_bytes
     }
 
     /// Takes the oldest segment out of the log when nothing in it is needed. One at a time and each synced: the
@@ -87,9 +118,23 @@ impl Wal {
             state.next_spare += 1;
             (name, state.spare_bytes)
         };
+        check_room(&*self.shared.disk, &name, bytes)?;
         let spare = segment::make_spare(&*self.shared.disk, name, bytes)?;
         self.shared.lock().spares.push_back(spare);
         upkeep.made += 1;
         Ok(true)
+    }
+}
+
+/// An attempt that must fail would take all the room there is for as long as it lasts, again and again, and a
+/// checkpoint that could have helped would not get it. When the disk cannot tell, trying is the answer.
+fn check_room(disk: &dyn Disk, name: &str, bytes: u64) -> Result<(), DiskError> {
+    match disk.space() {
+        Ok(space) if space.free_bytes < bytes => Err(DiskError {
+            action: "make",
+            name: name.to_owned(),
+            cause: ErrorKind::StorageFull.into(),
+        }),
+        _ => Ok(()),
     }
 }
