@@ -4,35 +4,55 @@
 
 use almadia_command::{Command, Kind, Operation, OperationKind, Proposal};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// How much room the disk has, as far as proposals are concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// Enough for all.
+    #[default]
+    Plenty,
+    /// What stores data is refused; what makes room goes on.
+    Short,
+    /// The log itself could not go on: everything is refused until it can.
+    Nothing,
+}
 
 /// Shared by the upkeep, which closes and opens it, and by whoever proposes.
 #[derive(Clone, Debug, Default)]
 pub struct SpaceGate {
-    closed: Arc<AtomicBool>,
+    room: Arc<AtomicU8>,
 }
 
 impl SpaceGate {
     /// Closes or opens the gate; true when that is a change.
-    pub fn set_closed(&self, closed: bool) -> bool {
-        self.closed.swap(closed, Ordering::Relaxed) != closed
+    pub fn set(&self, room: Room) -> bool {
+        self.room.swap(room as u8, Ordering::Relaxed) != room as u8
     }
 
     /// Puts are refused.
     pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
+        self.room.load(Ordering::Relaxed) >= Room::Short as u8
+    }
+
+    /// Everything is refused.
+    fn is_shut(&self) -> bool {
+        self.room.load(Ordering::Relaxed) >= Room::Nothing as u8
     }
 
     /// True when the command may enter the log now: always while the gate is open, else only when it stores
-    /// nothing.
+    /// nothing and the log can go on.
     pub fn admits_command(&self, command: &Command) -> bool {
-        !self.is_closed() || !stores(command)
+        !self.is_closed() || !self.is_shut() && !stores(command)
     }
 
     /// The same for a forwarded proposal.
     pub fn admits(&self, proposal: &Proposal) -> bool {
         if !self.is_closed() {
             return true;
+        }
+        if self.is_shut() {
+            return false;
         }
         // Bytes that do not decode are let through: applying them says what is wrong.
         Command::decode_bytes(proposal.command()).is_ok_and(|command| !stores(&command))
@@ -88,10 +108,12 @@ mod tests {
         let gate = SpaceGate::default();
         for (kind, admitted) in cases {
             let command = Command::from(kind);
-            gate.set_closed(false);
+            gate.set(Room::Plenty);
             assert!(gate.admits_command(&command));
-            gate.set_closed(true);
+            gate.set(Room::Short);
             assert_eq!(gate.admits_command(&command), admitted, "{command:?}");
+            gate.set(Room::Nothing);
+            assert!(!gate.admits_command(&command), "{command:?}");
         }
     }
 }

@@ -3,14 +3,14 @@
 //!
 //! All of it is paced by one slow tick and done on the keeper's thread or in slices; none of it delays a request.
 
-use crate::gate::SpaceGate;
+use crate::gate::{Room, SpaceGate};
 use crate::waiters::Waiters;
 use almadia_command::LogIndex;
 use almadia_consensus::{Consensus, Ended, KeeperHandle};
 use almadia_disk::{Disk, Space};
 use almadia_wal::Wal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -28,6 +28,15 @@ const KEPT_ENTRIES: u64 = 10_000;
 
 /// Revisions whose leftovers are dropped in one slice.
 const SLICE_REVISIONS: usize = 2_000;
+
+/// Between two looks at the room on the disk, unless there is plenty.
+const LOOK_SHORT: Duration = Duration::from_millis(50);
+
+/// Room is far from short with this many times what closes the gate: nobody writes that between two slow looks.
+const FAR: u64 = 16;
+
+/// How many more spares the head room is for, besides those that are ready.
+const SPARES_MORE: u64 = 2;
 
 /// The gate closes below this much free room, or a twentieth of the volume where that is less.
 const FREE_BYTES_MIN: u64 = 1024 * 1024 * 1024;
@@ -60,33 +69,48 @@ pub struct Upkeep {
 impl Upkeep {
     /// Runs until consensus ends.
     pub async fn run(self) {
+        let files = Files::default();
+        tokio::select! {
+            () = self.work(&files) => {}
+            () = self.watch(&files) => {}
+        }
+    }
+
+    async fn work(&self, files: &Files) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut checkpoint = Pace {
             at: Instant::now(),
             bytes: self.wal.counters().bytes,
+            index: self.consensus.progress().checkpoint,
         };
+        files.saved_bytes.store(checkpoint.bytes, Ordering::Relaxed);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.tick(&mut checkpoint).await {
+            if let Err(error) = self.tick(&mut checkpoint, files).await {
                 tracing::debug!(%error, "the upkeep ends");
                 return;
             }
         }
     }
 
-    async fn tick(&self, checkpoint: &mut Pace) -> Result<(), Ended> {
+    async fn tick(&self, checkpoint: &mut Pace, files: &Files) -> Result<(), Ended> {
         self.waiters.sweep();
+        // Spares come first: a checkpoint that takes the last room would leave the log without.
+        self.files(files).await?;
         self.compact().await?;
+        if self.consensus.progress().checkpoint > checkpoint.index {
+            files.saved_bytes.store(checkpoint.bytes, Ordering::Relaxed);
+        }
         if self.checkpoint_is_due(checkpoint) {
             *checkpoint = Pace {
                 at: Instant::now(),
                 bytes: self.wal.counters().bytes,
+                index: self.consensus.progress().checkpoint,
             };
             self.consensus.checkpoint().await?;
         }
-        self.purge().await?;
-        self.files().await
+        self.purge().await
     }
 
     fn checkpoint_is_due(&self, last: &Pace) -> bool {
@@ -95,7 +119,14 @@ impl Upkeep {
             return false;
         }
         let bytes = self.wal.counters().bytes.saturating_sub(last.bytes);
-        last.at.elapsed() >= CHECKPOINT_AGE || bytes >= CHECKPOINT_BYTES
+        // While room is short the log must not outgrow its spares: it is given back after a checkpoint only.
+        let bytes_max = if self.gate.is_closed() {
+            self.wal.next_spare_bytes()
+        } else {
+            let volume = self.disk.space().map_or(u64::MAX, |space| space.total_bytes);
+            CHECKPOINT_BYTES.min(volume / 16)
+        };
+        last.at.elapsed() >= CHECKPOINT_AGE || bytes >= bytes_max
     }
 
     /// Drops what compactions left, slice by slice; the worker applies entries between two slices.
@@ -113,7 +144,9 @@ impl Upkeep {
         let Ok((index, _)) = purgeable else {
             return Ok(());
         };
-        let behind = LogIndex(progress.applied.0.saturating_sub(KEPT_ENTRIES));
+        // A follower that is late gets a snapshot then; better than a log that cannot go on.
+        let kept = if self.gate.is_closed() { 0 } else { KEPT_ENTRIES };
+        let behind = LogIndex(progress.applied.0.saturating_sub(kept));
         let upto = index.min(behind);
         if upto > progress.purged {
             self.consensus.purge(upto).await?;
@@ -121,71 +154,211 @@ impl Upkeep {
         Ok(())
     }
 
-    async fn files(&self) -> Result<(), Ended> {
-        let (wal, view, disk) = (self.wal.clone(), self.consensus.view(), self.disk.clone());
+    async fn files(&self, files: &Files) -> Result<(), Ended> {
+        let (wal, view) = (self.wal.clone(), self.consensus.view());
         let work = move |keeper: &mut almadia_store::disk::Keeper| {
-            if let Err(error) = wal.prepare_spares() {
-                tracing::warn!(%error, "cannot prepare log files; will try again");
-            }
-            match keeper.collect_garbage(&view) {
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "cannot collect garbage; will try again"),
-            }
-            (keeper.disk_bytes(), disk.space())
+            let spares = wal.prepare_spares();
+            let garbage = keeper.collect_garbage(&view);
+            (keeper.disk_bytes(), spares.err(), garbage.err())
         };
         let done = self
             .keeper
             .run(work)
             .await
             .map_err(|gone| Ended(gone.to_string()))?;
-        let (disk_bytes, space) = done;
+        let (disk_bytes, spares, garbage) = done;
         self.sizes.disk_bytes.store(disk_bytes, Ordering::Relaxed);
-        match space {
-            Ok(space) => self.watch_room(space),
-            Err(error) => tracing::warn!(%error, "cannot tell how much room the disk has"),
+        let is_new = turned(&files.spares_fail, spares.is_some());
+        if let Some(error) = spares.filter(|_| is_new) {
+            tracing::warn!(%error, "cannot prepare log files: writes are refused; will try again");
+        }
+        let is_new = turned(&files.garbage_fails, garbage.is_some());
+        if let Some(error) = garbage.filter(|_| is_new) {
+            tracing::warn!(%error, "cannot collect garbage; will try again");
         }
         Ok(())
     }
 
-    fn watch_room(&self, space: Space) {
-        let closed = is_nearly_full(space);
-        if self.gate.set_closed(closed) {
+    /// Watches the room apart from the work, which may take long: one look is one cheap question to the system.
+    ///
+    /// What is behind the gate when it closes is in the log or on its way there, and is not stopped: at most 5000
+    /// queued proposals of 1.5 MiB each, in practice what arrives between two looks. It goes into the current segment,
+    /// the spares that are ready (2 or more) and, made by the writer itself, those the head room is for.
+    async fn watch(&self, files: &Files) {
+        loop {
+            let pause = match self.disk.space() {
+                Ok(space) => {
+                    turned(&files.blind, false);
+                    self.look(space, files)
+                }
+                Err(error) => {
+                    if turned(&files.blind, true) {
+                        tracing::warn!(%error, "cannot tell how much room the disk has");
+                    }
+                    TICK
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Sets the gate; how long until the next look.
+    fn look(&self, space: Space, files: &Files) -> Duration {
+        let written = self.wal.counters().bytes;
+        let need = Need {
+            spare_bytes: self.wal.next_spare_bytes(),
+            checkpoint_bytes: written.saturating_sub(files.saved_bytes.load(Ordering::Relaxed)),
+            spares_ready: self.wal.spares_ready(),
+            spares_fail: files.spares_fail.load(Ordering::Relaxed),
+        };
+        let room = need.room(space, self.gate.is_closed());
+        if self.gate.set(room) {
             let free_mib = space.free_bytes / (1024 * 1024);
-            if closed {
-                tracing::error!(
-                    free_mib,
-                    "the disk is nearly full: writes are refused until there is room"
-                );
-            } else {
-                tracing::info!(free_mib, "the disk has room again: writes are accepted");
+            match room {
+                Room::Plenty => tracing::info!(free_mib, "the disk has room again: writes are accepted"),
+                Room::Short => {
+                    tracing::error!(
+                        free_mib,
+                        "the disk is nearly full: puts are refused until there is room"
+                    );
+                }
+                Room::Nothing => {
+                    tracing::error!(
+                        free_mib,
+                        "the log has no room: all writes are refused until there is room"
+                    );
+                }
             }
         }
+        let is_far = room == Room::Plenty && space.free_bytes / FAR >= need.head_room(space);
+        if is_far { TICK } else { LOOK_SHORT }
     }
 }
 
+/// What the work tells the watch, and what has been logged already.
+#[derive(Debug, Default)]
+struct Files {
+    /// Bytes of log that the last checkpoint made superfluous, of those counted since the start.
+    saved_bytes: AtomicU64,
+    /// The last attempt to prepare spares failed.
+    spares_fail: AtomicBool,
+    garbage_fails: AtomicBool,
+    /// The disk does not tell its room.
+    blind: AtomicBool,
+}
+
+/// Sets a flag; true when that is a change.
+fn turned(flag: &AtomicBool, value: bool) -> bool {
+    flag.swap(value, Ordering::Relaxed) != value
+}
+
+/// When the last checkpoint was asked for.
 struct Pace {
     at: Instant,
     bytes: u64,
+    /// The last one that was there then.
+    index: LogIndex,
 }
 
-fn is_nearly_full(space: Space) -> bool {
-    space.free_bytes < FREE_BYTES_MIN.min(space.total_bytes / 20)
+/// What room is needed for.
+#[derive(Clone, Copy, Debug)]
+struct Need {
+    spare_bytes: u64,
+    /// A checkpoint writes at most about what the log took since the last one.
+    checkpoint_bytes: u64,
+    spares_ready: usize,
+    spares_fail: bool,
+}
+
+impl Need {
+    /// Below this the gate closes. At most a quarter of the volume, so that tiny ones work.
+    fn head_room(&self, space: Space) -> u64 {
+        let share = FREE_BYTES_MIN.min(space.total_bytes / 20);
+        let files = SPARES_MORE * self.spare_bytes + self.checkpoint_bytes;
+        share.max(files).min(space.total_bytes / 4)
+    }
+
+    fn room(&self, space: Space, is_closed: bool) -> Room {
+        if self.spares_ready == 0 && (self.spares_fail || space.free_bytes < self.spare_bytes) {
+            return Room::Nothing;
+        }
+        // It takes a little more to open the gate than to keep it open: it shall not flap.
+        let head_room = self.head_room(space);
+        let enough = if is_closed {
+            head_room + head_room / 8
+        } else {
+            head_room
+        };
+        if self.spares_fail || space.free_bytes < enough {
+            return Room::Short;
+        }
+        Room::Plenty
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MIB: u64 = 1024 * 1024;
+
+    fn space(free_mib: u64, total_mib: u64) -> Space {
+        Space {
+            free_bytes: free_mib * MIB,
+            total_bytes: total_mib * MIB,
+        }
+    }
+
+    const NEED: Need = Need {
+        spare_bytes: 64 * MIB,
+        checkpoint_bytes: 10 * MIB,
+        spares_ready: 2,
+        spares_fail: false,
+    };
+
     #[test]
-    fn the_gate_follows_the_smaller_of_both_bounds() {
-        let gib = 1024 * 1024 * 1024;
-        let space = |free_bytes, total_bytes| Space {
-            free_bytes,
-            total_bytes,
+    fn the_gate_closes_while_there_is_room_for_spares_and_a_checkpoint() {
+        let room = |free, total| NEED.room(space(free, total), false);
+        assert_eq!(room(1024, 100_000), Room::Plenty);
+        assert_eq!(room(1023, 100_000), Room::Short);
+        assert_eq!(
+            room(138, 1024),
+            Room::Plenty,
+            "two spares and a checkpoint are more than 5 %"
+        );
+        assert_eq!(room(137, 1024), Room::Short);
+        assert_eq!(room(25, 100), Room::Plenty, "never more than a quarter");
+        assert_eq!(room(24, 100), Room::Short);
+    }
+
+    #[test]
+    fn it_opens_when_there_is_a_little_more_and_spares_can_be_made() {
+        assert_eq!(NEED.room(space(140, 1024), true), Room::Short);
+        assert_eq!(NEED.room(space(160, 1024), true), Room::Plenty);
+        let failing = Need {
+            spares_fail: true,
+            ..NEED
         };
-        assert!(!is_nearly_full(space(2 * gib, 100 * gib)));
-        assert!(is_nearly_full(space(gib - 1, 100 * gib)));
-        assert!(!is_nearly_full(space(gib / 10, gib)));
-        assert!(is_nearly_full(space(gib / 21, gib)));
+        assert_eq!(failing.room(space(900, 1024), false), Room::Short);
+    }
+
+    /// Promise: nothing enters the log when its writer could not go on to another file.
+    #[test]
+    fn without_spares_and_room_all_is_refused() {
+        let bare = Need {
+            spares_ready: 0,
+            ..NEED
+        };
+        assert_eq!(bare.room(space(63, 1024), false), Room::Nothing);
+        assert_eq!(
+            bare.room(space(900, 1024), false),
+            Room::Plenty,
+            "the writer makes one itself"
+        );
+        let failing = Need {
+            spares_fail: true,
+            ..bare
+        };
+        assert_eq!(failing.room(space(900, 1024), false), Room::Nothing);
     }
 }

@@ -62,8 +62,9 @@ impl Wal {
         self.shared.lock().spares.len()
     }
 
-    /// What the next spare takes on the disk.
+    /// What the next spare takes on the disk; it is made to fit the volume.
     pub fn next_spare_bytes(&self) -> u64 {
+        self.fit_spares_to_volume();
         self.shared.lock().spare_bytes
     }
 

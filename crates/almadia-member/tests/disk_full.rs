@@ -1,0 +1,108 @@
+//! A full disk: puts are refused before anything breaks, the rest goes on, and room is all it takes to go on.
+//!
+//! The volumes are tiny, so that a few hundred writes fill them; time is virtual, so waiting costs nothing.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+#[allow(dead_code)] // each test uses what it needs of the world
+mod world;
+
+use almadia_command::{Command, DeleteRange, Kind};
+use almadia_disk::Disk;
+use almadia_member::{Member, ProposeError};
+use bytes::Bytes;
+use std::time::Duration;
+use world::{World, get, put};
+
+const MIB: u64 = 1024 * 1024;
+
+fn delete(key: &str) -> Command {
+    Kind::DeleteRange(DeleteRange {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        ..DeleteRange::default()
+    })
+    .into()
+}
+
+/// Puts values of 64 KiB until they are refused; how many were not.
+async fn fill(member: &Member, round: &str) -> usize {
+    let value = "v".repeat(64 * 1024);
+    for number in 0..10_000 {
+        match member.propose(put(&format!("{round}-{number}"), &value)).await {
+            Ok(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+            Err(ProposeError::NoSpace) => return number,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    panic!("the volume does not get full");
+}
+
+async fn accepted_within(member: &Member, command: Command, limit: Duration) {
+    let attempt = async {
+        while member.propose(command.clone()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(limit, attempt)
+        .await
+        .expect("accepted again by itself");
+}
+
+/// Promise: with a full disk puts say so, reads and deletes go on, and nothing has to be restarted. The world panics
+/// when the log's writer fails.
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_refuses_puts_and_nothing_else() {
+    for capacity in [40 * MIB, 100 * MIB] {
+        let world = World::new(1);
+        let id = world.ids()[0];
+        world.disk(id).set_capacity(capacity);
+        let member = world.start(id).await;
+        world.leader().await;
+        let count = fill(&member, "a").await;
+        assert!(count > 20, "{count} values of 64 KiB on {capacity} bytes");
+        for number in 0..100 {
+            assert!(get(&member, &format!("a-{}", number % count)).await.is_some());
+            let deleted = member.propose(delete(&format!("b-{number}"))).await;
+            assert!(
+                deleted.is_ok(),
+                "delete {number} on {capacity} bytes: {deleted:?}"
+            );
+        }
+        member.propose(delete("a-0")).await.unwrap();
+        assert_eq!(get(&member, "a-0").await, None);
+        // Long enough for checkpoints, purges and many attempts at spares.
+        tokio::time::sleep(Duration::from_secs(200)).await;
+        assert!(get(&member, "a-1").await.is_some());
+
+        world.disk(id).set_capacity(2 * capacity + 40 * MIB);
+        accepted_within(&member, put("c", "there is room"), Duration::from_secs(2)).await;
+        assert_eq!(get(&member, "c").await.as_deref(), Some(&b"there is room"[..]));
+        assert!(fill(&member, "d").await > count);
+    }
+}
+
+/// Promise: not even a volume that somebody else fills to the last byte stops a member.
+#[tokio::test(start_paused = true)]
+async fn a_volume_without_a_byte_left_does_not_stop_a_member() {
+    let world = World::new(1);
+    let id = world.ids()[0];
+    let member = world.start(id).await;
+    world.leader().await;
+    member.propose(put("before", "1")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let space = world.disk(id).space().unwrap();
+    world.disk(id).set_capacity(space.total_bytes - space.free_bytes);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for number in 0..2000 {
+        let refused = member.propose(put("during", "2")).await.unwrap_err();
+        assert!(matches!(refused, ProposeError::NoSpace), "{refused}");
+        // Deletes go on as long as the log can: its spares last, and then it says so.
+        match member.propose(delete(&format!("gone-{number}"))).await {
+            Ok(_) | Err(ProposeError::NoSpace) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert!(get(&member, "before").await.is_some());
+    world.disk(id).set_capacity(u64::MAX);
+    accepted_within(&member, put("after", "3"), Duration::from_secs(2)).await;
+}
