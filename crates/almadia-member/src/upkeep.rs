@@ -8,6 +8,7 @@ use crate::waiters::Waiters;
 use almadia_command::LogIndex;
 use almadia_consensus::{Consensus, Ended, KeeperHandle};
 use almadia_disk::{Disk, Space};
+use almadia_store::disk::Scrubbed;
 use almadia_wal::Wal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,6 +26,12 @@ const CHECKPOINT_BYTES: u64 = 128 * 1024 * 1024;
 
 /// Entries kept behind the checkpoint for followers that are a little late; farther ones get a snapshot.
 const KEPT_ENTRIES: u64 = 10_000;
+
+/// The same in bytes, by the average size of an entry: large entries must not keep gigabytes of log.
+const KEPT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Between two segments whose checksums are looked at again while the member runs.
+const SCRUB_EVERY: Duration = Duration::from_secs(60);
 
 /// Revisions whose leftovers are dropped in one slice.
 const SLICE_REVISIONS: usize = 2_000;
@@ -85,8 +92,13 @@ impl Upkeep {
             index: self.consensus.progress().checkpoint,
         };
         files.saved_bytes.store(checkpoint.bytes, Ordering::Relaxed);
+        let mut scrubbed = Instant::now();
         loop {
             ticks.tick().await;
+            if scrubbed.elapsed() >= SCRUB_EVERY {
+                scrubbed = Instant::now();
+                self.scrub().await;
+            }
             if let Err(error) = self.tick(&mut checkpoint, files).await {
                 tracing::debug!(%error, "the upkeep ends");
                 return;
@@ -138,6 +150,28 @@ impl Upkeep {
         Ok(())
     }
 
+    fn kept_entries(&self) -> u64 {
+        let counters = self.wal.counters();
+        kept_entries(counters.bytes, counters.entries)
+    }
+
+    /// Looks at one segment again: rot is found, and mended from memory, while the truth is still in memory.
+    async fn scrub(&self) {
+        let view = self.consensus.view();
+        match self.keeper.run(move |keeper| keeper.scrub(&view)).await {
+            Ok(Ok(Scrubbed::Repaired(damage))) => {
+                tracing::error!(
+                    ?damage,
+                    "a segment was damaged on the disk and was written anew; look at the disk"
+                );
+            }
+            Ok(Ok(Scrubbed::Nothing | Scrubbed::Clean(_))) => {}
+            Ok(Err(error)) => tracing::error!(%error, "a segment cannot be read back; look at the disk"),
+            // The member is stopping.
+            Err(_) => {}
+        }
+    }
+
     async fn purge(&self) -> Result<(), Ended> {
         let progress = self.consensus.progress();
         let purgeable = self.keeper.run(|keeper| keeper.purgeable()).await;
@@ -145,7 +179,11 @@ impl Upkeep {
             return Ok(());
         };
         // A follower that is late gets a snapshot then; better than a log that cannot go on.
-        let kept = if self.gate.is_closed() { 0 } else { KEPT_ENTRIES };
+        let kept = if self.gate.is_closed() {
+            0
+        } else {
+            self.kept_entries()
+        };
         let behind = LogIndex(progress.applied.0.saturating_sub(kept));
         let upto = index.min(behind);
         if upto > progress.purged {
@@ -296,9 +334,22 @@ impl Need {
     }
 }
 
+/// How many entries are kept behind the checkpoint, by what entries weighed so far.
+fn kept_entries(bytes: u64, entries: u64) -> u64 {
+    let average_bytes = (bytes / entries.max(1)).max(1);
+    KEPT_ENTRIES.min(KEPT_BYTES / average_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_entries_keep_fewer_of_them() {
+        assert_eq!(kept_entries(0, 0), KEPT_ENTRIES);
+        assert_eq!(kept_entries(300 * 1000, 1000), KEPT_ENTRIES);
+        assert_eq!(kept_entries(1024 * 1024 * 100, 100), 64);
+    }
 
     const MIB: u64 = 1024 * 1024;
 

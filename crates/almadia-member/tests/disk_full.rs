@@ -23,10 +23,22 @@ fn delete(key: &str) -> Command {
     .into()
 }
 
+/// Text that does not compress: segments are compressed, and a volume must get full.
+fn noise(seed: u64, bytes: usize) -> String {
+    let mut state = seed;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'!' + (state >> 57) as u8 % 90)
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
 /// Puts values of 64 KiB until they are refused; how many were not.
 async fn fill(member: &Member, round: &str) -> usize {
-    let value = "v".repeat(64 * 1024);
     for number in 0..10_000 {
+        let value = noise(number as u64, 64 * 1024);
         match member.propose(put(&format!("{round}-{number}"), &value)).await {
             Ok(_) => tokio::time::sleep(Duration::from_millis(2)).await,
             Err(ProposeError::NoSpace) => return number,
