@@ -3,6 +3,8 @@
 //! A command holds what its proposer was asked, already checked for form. It never holds anything a member
 //! would have to look up elsewhere: applying it is a pure function of the log.
 
+use crate::auth::{Actor, AuthChange};
+use crate::lease::{LeaseCheckpoint, LeaseGrant, LeaseRevoke};
 use bytes::Bytes;
 use prost::Message;
 
@@ -10,8 +12,12 @@ use prost::Message;
 #[derive(Clone, PartialEq, Message)]
 pub struct Command {
     /// What to do. Absent only in bytes of a newer format, which [`Command::decode_bytes`] refuses.
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub kind: Option<Kind>,
+    /// Whose wish it is; absent for a caller who gave no name. Whether that is enough is decided when the command is
+    /// applied, on every member alike.
+    #[prost(message, optional, tag = "15")]
+    pub actor: Option<Actor>,
 }
 
 /// The kinds of commands.
@@ -29,6 +35,21 @@ pub enum Kind {
     /// Drop revisions that are superseded at a given revision.
     #[prost(message, tag = "4")]
     Compact(Compact),
+    /// Make a lease.
+    #[prost(message, tag = "5")]
+    LeaseGrant(LeaseGrant),
+    /// End a lease and delete its keys.
+    #[prost(message, tag = "6")]
+    LeaseRevoke(LeaseRevoke),
+    /// Note how much time leases have left.
+    #[prost(message, tag = "7")]
+    LeaseCheckpoint(LeaseCheckpoint),
+    /// Change users, roles or whether they count.
+    #[prost(message, tag = "8")]
+    Auth(AuthChange),
+    /// Raise or clear an alarm.
+    #[prost(message, tag = "9")]
+    Alarm(AlarmChange),
 }
 
 /// Bytes that are not a command this release knows.
@@ -63,7 +84,10 @@ impl Command {
 
 impl From<Kind> for Command {
     fn from(kind: Kind) -> Self {
-        Self { kind: Some(kind) }
+        Self {
+            kind: Some(kind),
+            actor: None,
+        }
     }
 }
 
@@ -273,6 +297,32 @@ pub struct Compact {
     /// Answer only when memory and disk are really released.
     #[prost(bool, tag = "2")]
     pub physical: bool,
+}
+
+/// Raise or clear an alarm of one member. Alarms are told to all and kept until they are cleared.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AlarmChange {
+    /// Raise it; else clear it.
+    #[prost(bool, tag = "1")]
+    pub raise: bool,
+    /// The member it is about; 0 when clearing: that of all members.
+    #[prost(uint64, tag = "2")]
+    pub member: u64,
+    /// Which alarm, by etcd's numbers; numbers that are not known are kept as they are.
+    #[prost(enumeration = "AlarmKind", tag = "3")]
+    pub kind: i32,
+}
+
+/// What an alarm can be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub enum AlarmKind {
+    /// Nothing; clearing it clears every kind.
+    None = 0,
+    /// No room for new data.
+    NoSpace = 1,
+    /// A member's state differs from that of the others.
+    Corrupt = 2,
 }
 
 #[cfg(test)]

@@ -6,13 +6,20 @@
 //!
 //! This crate never changes the meaning of bytes that have been released: fields may be added, never reused.
 
+mod auth;
 mod command;
 mod ids;
+mod lease;
 mod proposal;
 
+pub use auth::{
+    Actor, AuthChange, AuthChangeKind, AuthDisable, AuthEnable, Permission, RoleGrantPermission, RoleName,
+    RoleRevokePermission, UserAdd, UserChangePassword, UserName, UserRole,
+};
 pub use command::{
-    Command, Compact, Compare, CompareResult, CompareTarget, DecodeError, DeleteRange, Kind, Operation,
-    OperationKind, Put, Range, SortOrder, SortTarget, Txn,
+    AlarmChange, AlarmKind, Command, Compact, Compare, CompareResult, CompareTarget, DecodeError,
+    DeleteRange, Kind, Operation, OperationKind, Put, Range, SortOrder, SortTarget, Txn,
 };
 pub use ids::{ClusterId, GroupId, LeaseId, LogIndex, MemberId, Revision, Term};
+pub use lease::{LeaseCheckpoint, LeaseGrant, LeaseRemaining, LeaseRevoke};
 pub use proposal::{Proposal, ProposalError, Ticket};

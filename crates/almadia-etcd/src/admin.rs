@@ -1,16 +1,38 @@
 //! Almadia's own Admin service: a member's log, shown to people (`almadia log`). Nothing here changes anything.
 
 use crate::backend::Backend;
+use crate::caller::Caller;
 use crate::proto::almadia_v1 as pb;
-use crate::service::{Replied, Shared};
+use crate::service::{Call, Replied, Shared};
 use crate::wire::Plain;
 use almadia_command::LogIndex;
 use almadia_member::log::LogRow;
+use std::sync::Arc;
 use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::Response;
+
+/// Serves a method, if it is one of this service.
+pub(crate) async fn serve<B: Backend>(
+    shared: &Arc<Shared<B>>,
+    method: &str,
+    call: Call,
+) -> Option<Response<Body>> {
+    let shared = shared.as_ref();
+    let response = match method {
+        "Log" => {
+            call.unary(shared, |caller, request| log(shared, caller, request))
+                .await
+        }
+        _ => return None,
+    };
+    Some(response)
+}
 
 /// A piece of the asked member's log. Entries above the commit index may still change.
 pub(crate) async fn log<B: Backend>(
     shared: &Shared<B>,
+    _caller: Caller,
     request: pb::LogRequest,
 ) -> Result<Replied<Plain<pb::LogResponse>>, Status> {
     let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);

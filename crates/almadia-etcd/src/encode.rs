@@ -210,7 +210,7 @@ fn operation_body_len(operation: &OpAnswer, wish: Option<&Wish>) -> usize {
         Answer::Put { prev } => records_len(prev.as_slice(), false),
         Answer::DeleteRange { deleted, prev } => delete_range_len(*deleted, prev),
         Answer::Txn(nested) => with_nested(wish, |values| txn_len(nested, values)),
-        Answer::Compact => 0,
+        _ => 0,
     }
 }
 
@@ -221,7 +221,7 @@ fn put_operation(operation: &OpAnswer, wish: Option<&Wish>, into: &mut impl BufM
         Answer::Put { .. } => 2,
         Answer::DeleteRange { .. } => 3,
         Answer::Txn(_) => 4,
-        Answer::Compact => unreachable!("no operation of a transaction is a compaction"),
+        other => unreachable!("no operation of a transaction answers {other:?}"),
     };
     let header_len = header.as_ref().map_or(message_len(0), header_len);
     put_message(field, header_len + operation_body_len(operation, wish), into);
@@ -234,7 +234,7 @@ fn put_operation(operation: &OpAnswer, wish: Option<&Wish>, into: &mut impl BufM
         Answer::Put { prev } => put_records(2, prev.as_slice(), false, into),
         Answer::DeleteRange { deleted, prev } => put_delete_range(*deleted, prev, into),
         Answer::Txn(nested) => with_nested(wish, |values| put_txn(nested, values, into)),
-        Answer::Compact => {}
+        _ => {}
     }
 }
 

@@ -4,7 +4,7 @@
 //! something is refused.
 
 use crate::backend::{ProposeError, ReadError};
-use almadia_store::Refusal;
+use almadia_store::{AuthRefusal, Refusal};
 use tonic::{Code, Status};
 
 /// A refusal, as etcd knows it.
@@ -36,6 +36,12 @@ pub enum Fault {
     TooManyRequests,
     /// A lease that does not exist.
     LeaseNotFound,
+    /// A lease with an id that is in use.
+    LeaseExists,
+    /// A member's state differs from that of the others.
+    Corrupt,
+    /// Users, roles or permissions forbid it.
+    Auth(AuthRefusal),
     /// Nobody leads.
     NoLeader,
     /// The member is going down.
@@ -46,7 +52,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, for tests and tables.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::EmptyKey,
         Self::KeyNotFound,
         Self::ValueProvided,
@@ -60,6 +66,8 @@ impl Fault {
         Self::NoSpace,
         Self::TooManyRequests,
         Self::LeaseNotFound,
+        Self::LeaseExists,
+        Self::Corrupt,
         Self::NoLeader,
         Self::Stopped,
         Self::TimedOut,
@@ -96,10 +104,40 @@ impl Fault {
             ),
             Self::TooManyRequests => (Code::ResourceExhausted, "etcdserver: too many requests"),
             Self::LeaseNotFound => (Code::NotFound, "etcdserver: requested lease not found"),
+            Self::LeaseExists => (Code::FailedPrecondition, "etcdserver: lease already exists"),
+            Self::Corrupt => (Code::DataLoss, "etcdserver: corrupt cluster"),
+            Self::Auth(refusal) => auth_code_and_text(refusal),
             Self::NoLeader => (Code::Unavailable, NO_LEADER),
             Self::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
             Self::TimedOut => (Code::Unavailable, "etcdserver: request timed out"),
         }
+    }
+}
+
+const fn auth_code_and_text(refusal: AuthRefusal) -> (Code, &'static str) {
+    use Code::{FailedPrecondition, InvalidArgument, PermissionDenied};
+    match refusal {
+        AuthRefusal::UserEmpty => (InvalidArgument, "etcdserver: user name is empty"),
+        AuthRefusal::OldRevision => (InvalidArgument, "etcdserver: revision of auth store is old"),
+        AuthRefusal::PermissionDenied => (PermissionDenied, "etcdserver: permission denied"),
+        AuthRefusal::RootUserMissing => (FailedPrecondition, "etcdserver: root user does not exist"),
+        AuthRefusal::RootRoleMissing => (
+            FailedPrecondition,
+            "etcdserver: root user does not have root role",
+        ),
+        AuthRefusal::UserExists => (FailedPrecondition, "etcdserver: user name already exists"),
+        AuthRefusal::UserNotFound => (FailedPrecondition, "etcdserver: user name not found"),
+        AuthRefusal::RoleEmpty => (InvalidArgument, "etcdserver: role name is empty"),
+        AuthRefusal::RoleExists => (FailedPrecondition, "etcdserver: role name already exists"),
+        AuthRefusal::RoleNotFound => (FailedPrecondition, "etcdserver: role name not found"),
+        AuthRefusal::RoleNotGranted => (FailedPrecondition, "etcdserver: role is not granted to the user"),
+        AuthRefusal::PermissionNotGranted => (
+            FailedPrecondition,
+            "etcdserver: permission is not granted to the role",
+        ),
+        AuthRefusal::PermissionNotGiven => (InvalidArgument, "etcdserver: permission not given"),
+        AuthRefusal::InvalidManagement => (InvalidArgument, "etcdserver: invalid auth management"),
+        AuthRefusal::NotEnabled => (FailedPrecondition, "etcdserver: authentication is not enabled"),
     }
 }
 
@@ -149,6 +187,11 @@ impl From<Refusal> for Fault {
             Refusal::InvalidSort => Self::InvalidSortOption,
             Refusal::NestedTooDeeply => Self::TooManyOperations,
             Refusal::NotReadOnly => unreachable!("a transaction that writes was read"),
+            Refusal::LeaseExists => Self::LeaseExists,
+            // Only the leader's own commands carry a term.
+            Refusal::StaleTerm => Self::TimedOut,
+            Refusal::Corrupt => Self::Corrupt,
+            Refusal::Auth(refusal) => Self::Auth(refusal),
         }
     }
 }

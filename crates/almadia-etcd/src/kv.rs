@@ -3,31 +3,74 @@
 //! Checks form ([`crate::check`]), then asks the member; what depends on the data is decided there.
 
 use crate::backend::{Applied, Backend, ProposeError, ReadError};
+use crate::caller::Caller;
 use crate::check;
 use crate::encode::{DeleteRangeReply, PutReply, RangeReply, TxnReply, ValueWishes};
 use crate::error::Fault;
 use crate::position::Position;
 use crate::proto::etcdserverpb as pb;
-use crate::service::{Replied, Shared};
+use crate::service::{Call, Replied, Shared};
 use crate::translate;
 use crate::wire::Plain;
-use almadia_command::{Kind, Revision, Term};
-use almadia_store::{Answer, View};
+use almadia_command::{Command, Kind, Revision, Term};
+use almadia_store::{Answer, Need, View};
 use prost::Message;
 use std::sync::Arc;
 use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::Response;
 
 /// What etcd's form of a log entry adds to a request: the tag and length of a request header with an id, and the tag
 /// and length of the request. A value of 1 572 000 bytes passes the default limit, as it does there.
 const ENTRY_OVERHEAD_BYTES: usize = 18;
 
+/// Serves a method, if it is one of this service.
+pub(crate) async fn serve<B: Backend>(
+    shared: &Arc<Shared<B>>,
+    method: &str,
+    call: Call,
+) -> Option<Response<Body>> {
+    let shared = shared.as_ref();
+    let response = match method {
+        "Range" => {
+            call.unary(shared, |caller, request| range(shared, caller, request))
+                .await
+        }
+        "Put" => {
+            call.unary(shared, |caller, request| put(shared, caller, request))
+                .await
+        }
+        "DeleteRange" => {
+            call.unary(shared, |caller, request| delete_range(shared, caller, request))
+                .await
+        }
+        "Txn" => {
+            call.unary(shared, |caller, request| txn(shared, caller, request))
+                .await
+        }
+        "Compact" => {
+            call.unary(shared, |caller, request| compact(shared, caller, request))
+                .await
+        }
+        _ => return None,
+    };
+    Some(response)
+}
+
 /// Reads the keys of a range.
 pub(crate) async fn range<B: Backend>(
     shared: &Shared<B>,
+    caller: Caller,
     request: pb::RangeRequest,
 ) -> Result<Replied<RangeReply>, Status> {
     check::range(&request)?;
     let view = shared.readable_view(request.serializable).await?;
+    let actor = shared.actor(&caller, &view)?;
+    let need = Need::Read {
+        key: &request.key,
+        range_end: &request.range_end,
+    };
+    view.permits(actor.as_ref(), need).map_err(Fault::from)?;
     let keys_only = request.keys_only;
     let answer = view.range(&translate::range(request)).map_err(Fault::from)?;
     let header = shared.read_header(&view);
@@ -41,11 +84,14 @@ pub(crate) async fn range<B: Backend>(
 /// Stores a value.
 pub(crate) async fn put<B: Backend>(
     shared: &Shared<B>,
+    caller: Caller,
     request: pb::PutRequest,
 ) -> Result<Replied<PutReply>, Status> {
     check::put(&request)?;
     let len = request.encoded_len();
-    let written = shared.write(Kind::Put(translate::put(request)), len).await?;
+    let written = shared
+        .write(&caller, Kind::Put(translate::put(request)), len)
+        .await?;
     let Answer::Put { prev } = written.answer else {
         unreachable!("a put was answered with {:?}", written.answer);
     };
@@ -61,12 +107,13 @@ pub(crate) async fn put<B: Backend>(
 /// Removes the keys of a range.
 pub(crate) async fn delete_range<B: Backend>(
     shared: &Shared<B>,
+    caller: Caller,
     request: pb::DeleteRangeRequest,
 ) -> Result<Replied<DeleteRangeReply>, Status> {
     check::delete_range(&request)?;
     let len = request.encoded_len();
     let written = shared
-        .write(Kind::DeleteRange(translate::delete_range(request)), len)
+        .write(&caller, Kind::DeleteRange(translate::delete_range(request)), len)
         .await?;
     let Answer::DeleteRange { deleted, prev } = written.answer else {
         unreachable!("a removal was answered with {:?}", written.answer);
@@ -85,6 +132,7 @@ pub(crate) async fn delete_range<B: Backend>(
 /// Compares and carries out one of two lists of operations.
 pub(crate) async fn txn<B: Backend>(
     shared: &Shared<B>,
+    caller: Caller,
     request: pb::TxnRequest,
 ) -> Result<Replied<TxnReply>, Status> {
     check::txn(&request, shared.config.txn_operations_max)?;
@@ -101,7 +149,7 @@ pub(crate) async fn txn<B: Backend>(
             values,
         }));
     }
-    let written = shared.write(Kind::Txn(txn), len).await?;
+    let written = shared.write(&caller, Kind::Txn(txn), len).await?;
     let Answer::Txn(answer) = written.answer else {
         unreachable!("a transaction was answered with {:?}", written.answer);
     };
@@ -119,11 +167,12 @@ pub(crate) async fn txn<B: Backend>(
 /// Drops what is superseded at a revision.
 pub(crate) async fn compact<B: Backend>(
     shared: &Shared<B>,
+    caller: Caller,
     request: pb::CompactionRequest,
 ) -> Result<Replied<Plain<pb::CompactionResponse>>, Status> {
     let len = request.encoded_len();
     let written = shared
-        .write(Kind::Compact(translate::compact(&request)), len)
+        .write(&caller, Kind::Compact(translate::compact(&request)), len)
         .await?;
     let answer = Plain(pb::CompactionResponse {
         header: Some(written.header),
@@ -135,18 +184,29 @@ pub(crate) async fn compact<B: Backend>(
 }
 
 /// A command that was applied and not refused.
-struct Written {
-    answer: Answer,
-    header: pb::ResponseHeader,
-    position: Position,
+pub(crate) struct Written {
+    pub(crate) answer: Answer,
+    pub(crate) header: pb::ResponseHeader,
+    pub(crate) position: Position,
 }
 
 impl<B: Backend> Shared<B> {
-    async fn write(&self, kind: Kind, request_bytes: usize) -> Result<Written, Fault> {
+    /// Has a command carried out for a caller and waits for what it answers.
+    pub(crate) async fn write(
+        &self,
+        caller: &Caller,
+        kind: Kind,
+        request_bytes: usize,
+    ) -> Result<Written, Fault> {
         if request_bytes.saturating_add(ENTRY_OVERHEAD_BYTES) > self.config.request_bytes_max {
             return Err(Fault::RequestTooLarge);
         }
-        let Applied { outcome, index, term } = self.decided(kind).await?;
+        let actor = self.actor(caller, &self.backend.view())?;
+        let command = Command {
+            kind: Some(kind),
+            actor,
+        };
+        let Applied { outcome, index, term } = self.decided(command).await?;
         let answer = outcome.result?;
         let header = self.header(outcome.revision, term);
         Ok(Written {
@@ -156,9 +216,9 @@ impl<B: Backend> Shared<B> {
         })
     }
 
-    async fn decided(&self, kind: Kind) -> Result<Applied, ProposeError> {
-        let waits_for_space = matches!(&kind, Kind::Compact(compact) if compact.physical);
-        let proposed = self.backend.propose(kind.into());
+    async fn decided(&self, command: Command) -> Result<Applied, ProposeError> {
+        let waits_for_space = matches!(&command.kind, Some(Kind::Compact(compact)) if compact.physical);
+        let proposed = self.backend.propose(command);
         if waits_for_space {
             return proposed.await;
         }
@@ -167,7 +227,7 @@ impl<B: Backend> Shared<B> {
     }
 
     /// The view that a read may be served from.
-    async fn readable_view(&self, serializable: bool) -> Result<Arc<View>, Fault> {
+    pub(crate) async fn readable_view(&self, serializable: bool) -> Result<Arc<View>, Fault> {
         if serializable {
             self.backend.recovered().await;
         } else {
@@ -184,7 +244,7 @@ impl<B: Backend> Shared<B> {
     }
 
     /// Revision and term of the same view, so that an answer never mixes two states.
-    fn read_header(&self, view: &View) -> pb::ResponseHeader {
+    pub(crate) fn read_header(&self, view: &View) -> pb::ResponseHeader {
         self.header(view.revision(), view.applied().1)
     }
 

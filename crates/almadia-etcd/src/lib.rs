@@ -8,24 +8,32 @@
 //! in [`error`].
 
 mod admin;
+mod auth;
 pub mod backend;
+mod caller;
 pub mod check;
 mod cluster;
 pub mod coalesce;
 mod config;
+mod election;
 mod encode;
 pub mod error;
 mod kv;
+mod lease;
+mod lock;
 mod maintenance;
 pub mod position;
 pub mod proto;
 mod serve;
 mod service;
+mod stream;
 pub mod translate;
+mod watch;
 mod wire;
 
 pub use backend::{
-    Applied, Backend, Identity, Member, MemberInfo, Membered, ProposeError, ReadError, Status,
+    Applied, Backend, ClusterBackend, Identity, LeaseBackend, MaintenanceBackend, Member, MemberInfo,
+    Membered, ProposeError, ReadError, Status, WatchBackend,
 };
 pub use coalesce::Coalesced;
 pub use config::Config;

@@ -1,15 +1,37 @@
 //! The Maintenance service, as far as it is served: how this member is.
 
 use crate::backend::{self, Backend};
+use crate::caller::Caller;
 use crate::error::NO_LEADER;
 use crate::proto::etcdserverpb as pb;
-use crate::service::{Replied, Shared};
+use crate::service::{Call, Replied, Shared};
 use crate::wire::Plain;
+use std::sync::Arc;
 use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::Response;
+
+/// Serves a method, if it is one of this service.
+pub(crate) async fn serve<B: Backend>(
+    shared: &Arc<Shared<B>>,
+    method: &str,
+    call: Call,
+) -> Option<Response<Body>> {
+    let shared = shared.as_ref();
+    let response = match method {
+        "Status" => {
+            call.unary(shared, |caller, request| status(shared, caller, request))
+                .await
+        }
+        _ => return None,
+    };
+    Some(response)
+}
 
 /// How the asked member is. Answered from what it knows itself, without asking anybody.
-pub(crate) fn status<B: Backend>(
+pub(crate) async fn status<B: Backend>(
     shared: &Shared<B>,
+    _caller: Caller,
     _request: pb::StatusRequest,
 ) -> Result<Replied<Plain<pb::StatusResponse>>, Status> {
     let member = shared.backend.status();

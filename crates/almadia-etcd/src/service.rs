@@ -1,14 +1,16 @@
 //! One tower service for all gRPC services, etcd's and ours: finds the method, reads the request, answers.
 //!
 //! It routes by the request's path alone and is served on any HTTP/2 connection; [`crate::serve`] does that with
-//! tonic's server. What a method means stands in [`crate::kv`], [`crate::maintenance`] and [`crate::cluster`].
+//! tonic's server. What the methods of a service mean stands in the module of its name.
 
 use crate::backend::Backend;
+use crate::caller::Caller;
 use crate::coalesce::UnderWay;
 use crate::config::Config;
 use crate::position::{self, Position};
+use crate::stream::Messages;
 use crate::wire::{self, Answer};
-use crate::{admin, cluster, kv, maintenance};
+use crate::{admin, auth, cluster, election, kv, lease, lock, maintenance, watch};
 use prost::Message;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -145,99 +147,100 @@ impl<B: Backend> Service<http::Request<Body>> for Edge<B> {
         let shared = Arc::clone(&self.shared);
         let working = request.extensions().get::<UnderWay>().map(UnderWay::begin);
         Box::pin(async move {
-            let response = shared.answer(request).await;
+            let response = Self::answer(shared, request).await;
             drop(working);
             Ok(response)
         })
     }
 }
 
-impl<B: Backend> Shared<B> {
-    async fn answer(&self, request: http::Request<Body>) -> http::Response<Body> {
-        let (parts, body) = request.into_parts();
-        let headers = &parts.headers;
-        match parts.uri.path() {
-            "/etcdserverpb.KV/Range" => {
-                self.finish(headers, async {
-                    kv::range(self, self.read(headers, body).await?).await
-                })
-                .await
-            }
-            "/etcdserverpb.KV/Put" => {
-                self.finish(headers, async {
-                    kv::put(self, self.read(headers, body).await?).await
-                })
-                .await
-            }
-            "/etcdserverpb.KV/DeleteRange" => {
-                self.finish(headers, async {
-                    kv::delete_range(self, self.read(headers, body).await?).await
-                })
-                .await
-            }
-            "/etcdserverpb.KV/Txn" => {
-                self.finish(headers, async {
-                    kv::txn(self, self.read(headers, body).await?).await
-                })
-                .await
-            }
-            "/etcdserverpb.KV/Compact" => {
-                self.finish(headers, async {
-                    kv::compact(self, self.read(headers, body).await?).await
-                })
-                .await
-            }
-            "/etcdserverpb.Maintenance/Status" => {
-                self.finish(headers, async {
-                    maintenance::status(self, self.read(headers, body).await?)
-                })
-                .await
-            }
-            "/etcdserverpb.Cluster/MemberList" => {
-                self.finish(headers, async {
-                    cluster::member_list(self, self.read(headers, body).await?).await
-                })
-                .await
-            }
-            "/almadia.v1.Admin/Log" => {
-                self.finish(headers, async {
-                    admin::log(self, self.read(headers, body).await?).await
-                })
-                .await
-            }
-            path => unserved(path).into_http(),
-        }
+/// A request on its way to its method.
+pub(crate) struct Call {
+    headers: http::HeaderMap,
+    body: Body,
+}
+
+impl Call {
+    /// Who asks.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller::of(&self.headers)
     }
 
-    async fn read<M: Message + Default>(&self, headers: &http::HeaderMap, body: Body) -> Result<M, Status> {
-        wire::read_message(headers, body, self.config.message_bytes_max()).await
-    }
-
-    async fn finish<A: Answer>(
-        &self,
-        headers: &http::HeaderMap,
-        reply: impl Future<Output = Result<Replied<A>, Status>>,
-    ) -> http::Response<Body> {
-        match reply.await {
+    /// Carries out a method that takes one message and answers one.
+    pub(crate) async fn unary<B, M, A, R>(
+        self,
+        shared: &Shared<B>,
+        carry_out: impl FnOnce(Caller, M) -> R,
+    ) -> http::Response<Body>
+    where
+        B: Backend,
+        M: Message + Default,
+        A: Answer,
+        R: Future<Output = Result<Replied<A>, Status>>,
+    {
+        let caller = self.caller();
+        let read = wire::read_message(&self.headers, self.body, shared.config.message_bytes_max());
+        let replied = match read.await {
+            Ok(message) => carry_out(caller, message).await,
+            Err(status) => Err(status),
+        };
+        match replied {
             Ok(replied) => {
                 let mut response = wire::respond(replied.answer);
                 if let Some(position) = replied.position
-                    && position::is_asked_for(headers)
+                    && position::is_asked_for(&self.headers)
                 {
-                    position.write(&self.backend.status(), response.headers_mut());
+                    position.write(&shared.backend.status(), response.headers_mut());
                 }
                 response
             }
             Err(status) => status.into_http(),
         }
     }
+
+    /// The one message of a method that takes one and answers a stream.
+    pub(crate) async fn message<B: Backend, M: Message + Default>(
+        self,
+        shared: &Shared<B>,
+    ) -> Result<M, Status> {
+        wire::read_message(&self.headers, self.body, shared.config.message_bytes_max()).await
+    }
+
+    /// The messages of a method that takes a stream.
+    pub(crate) fn messages<B: Backend, M: Message + Default>(self, shared: &Shared<B>) -> Messages<M> {
+        Messages::new(self.headers, self.body, shared.config.message_bytes_max())
+    }
+}
+
+impl<B: Backend> Edge<B> {
+    async fn answer(shared: Arc<Shared<B>>, request: http::Request<Body>) -> http::Response<Body> {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path();
+        let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else {
+            return Status::unimplemented(format!("malformed method name: {path:?}")).into_http();
+        };
+        let call = Call {
+            headers: parts.headers,
+            body,
+        };
+        let answered = match service {
+            "etcdserverpb.KV" => kv::serve(&shared, method, call).await,
+            "etcdserverpb.Watch" => watch::serve(&shared, method, call).await,
+            "etcdserverpb.Lease" => lease::serve(&shared, method, call).await,
+            "etcdserverpb.Cluster" => cluster::serve(&shared, method, call).await,
+            "etcdserverpb.Maintenance" => maintenance::serve(&shared, method, call).await,
+            "etcdserverpb.Auth" => auth::serve(&shared, method, call).await,
+            "v3lockpb.Lock" => lock::serve(&shared, method, call).await,
+            "v3electionpb.Election" => election::serve(&shared, method, call).await,
+            "almadia.v1.Admin" => admin::serve(&shared, method, call).await,
+            _ => None,
+        };
+        answered.unwrap_or_else(|| unserved(service, method).into_http())
+    }
 }
 
 /// What a method that is not served is answered: as etcd does for what nobody knows, and plainly for what is to come.
-fn unserved(path: &str) -> Status {
-    let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else {
-        return Status::unimplemented(format!("malformed method name: {path:?}"));
-    };
+fn unserved(service: &str, method: &str) -> Status {
     let Some((_, methods)) = METHODS.iter().find(|(name, _)| *name == service) else {
         return Status::unimplemented(format!("unknown service {service}"));
     };

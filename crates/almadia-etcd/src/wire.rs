@@ -12,7 +12,7 @@ use tonic::codec::{BufferSettings, EncodeBody, EncodeBuf, Encoder};
 use tonic::codegen::{Body as _, http, tokio_stream};
 
 /// Compression flag and length, before each message.
-const PREFIX_BYTES: usize = 5;
+pub const PREFIX_BYTES: usize = 5;
 
 /// What is laid down in an answer's buffer.
 pub trait Answer: Send + 'static {
@@ -85,7 +85,7 @@ pub fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {
 }
 
 /// Bytes of prefix and message together, or of the prefix alone as long as it is not complete.
-fn wanted_len(headers: &http::HeaderMap, start: &[u8], bytes_max: usize) -> Result<usize, Status> {
+pub fn wanted_len(headers: &http::HeaderMap, start: &[u8], bytes_max: usize) -> Result<usize, Status> {
     let Some((&compressed, mut rest)) = start.split_first() else {
         return Ok(PREFIX_BYTES);
     };
@@ -118,7 +118,7 @@ fn refuse_compressed(headers: &http::HeaderMap, flag: u8) -> Status {
 }
 
 /// The next bytes that are not empty, or `None` at the end.
-async fn next_data(body: &mut Body) -> Result<Option<Bytes>, Status> {
+pub async fn next_data(body: &mut Body) -> Result<Option<Bytes>, Status> {
     loop {
         match std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
             None => return Ok(None),
@@ -167,7 +167,12 @@ pub fn respond<A: Answer>(answer: A) -> http::Response<Body> {
         Default::default(),
         None,
     );
-    let mut response = http::Response::new(Body::new(body));
+    grpc_response(Body::new(body))
+}
+
+/// A response that carries gRPC messages.
+pub fn grpc_response(body: Body) -> http::Response<Body> {
+    let mut response = http::Response::new(body);
     let grpc = http::HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
     response

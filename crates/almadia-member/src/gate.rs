@@ -2,7 +2,7 @@
 //!
 //! It opens again by itself. It is a gate on proposing only: a command that is in the log is applied everywhere.
 
-use almadia_command::{Command, Kind, Operation, OperationKind, Proposal};
+use almadia_command::{Command, Proposal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -60,25 +60,13 @@ impl SpaceGate {
 }
 
 fn stores(command: &Command) -> bool {
-    match &command.kind {
-        Some(Kind::Put(_)) => true,
-        Some(Kind::Txn(txn)) => txn.success.iter().chain(&txn.failure).any(operation_stores),
-        Some(Kind::DeleteRange(_) | Kind::Compact(_)) | None => false,
-    }
-}
-
-fn operation_stores(operation: &Operation) -> bool {
-    match &operation.kind {
-        Some(OperationKind::Put(_)) => true,
-        Some(OperationKind::Txn(txn)) => txn.success.iter().chain(&txn.failure).any(operation_stores),
-        Some(OperationKind::Range(_) | OperationKind::DeleteRange(_)) | None => false,
-    }
+    command.kind.as_ref().is_some_and(almadia_store::stores)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use almadia_command::{Compact, DeleteRange, Put, Txn};
+    use almadia_command::{Compact, DeleteRange, Kind, Operation, OperationKind, Put, Txn};
 
     /// etcd's rule for NOSPACE: puts and transactions with a put are refused, the rest goes on.
     #[test]

@@ -8,6 +8,7 @@ pub mod founding;
 mod gate;
 pub mod hello;
 pub mod identity;
+mod leader;
 pub mod log;
 mod member;
 mod proposer;

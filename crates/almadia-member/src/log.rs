@@ -2,7 +2,7 @@
 //!
 //! For looking and comparing only; nothing decides by it.
 
-use almadia_command::{Command, Kind, LogIndex, Operation, Proposal, Term, Txn};
+use almadia_command::{AuthChange, AuthChangeKind, Command, Kind, LogIndex, Operation, Proposal, Term, Txn};
 use almadia_wal::{Entry, EntryKind, Wal};
 
 /// Entries of one page at most.
@@ -113,7 +113,33 @@ fn describe_command(command: &Command) -> String {
         }
         Some(Kind::Txn(txn)) => describe_txn(txn),
         Some(Kind::Compact(compact)) => format!("compact to revision {}", compact.revision),
+        Some(Kind::LeaseGrant(grant)) => format!("grant lease {:x} for {} s", grant.id, grant.ttl),
+        Some(Kind::LeaseRevoke(revoke)) => format!("revoke lease {:x}", revoke.id),
+        Some(Kind::LeaseCheckpoint(checkpoint)) => {
+            format!("note the time left of {} leases", checkpoint.leases.len())
+        }
+        Some(Kind::Auth(change)) => describe_auth(change).to_owned(),
+        Some(Kind::Alarm(change)) if change.raise => format!("raise alarm {}", change.kind),
+        Some(Kind::Alarm(change)) => format!("clear alarm {}", change.kind),
         None => "nothing this release knows".to_owned(),
+    }
+}
+
+/// Without names: a log is shown to more people than may know the users.
+fn describe_auth(change: &AuthChange) -> &'static str {
+    match &change.kind {
+        Some(AuthChangeKind::Enable(_)) => "enable permissions",
+        Some(AuthChangeKind::Disable(_)) => "disable permissions",
+        Some(AuthChangeKind::UserAdd(_)) => "add a user",
+        Some(AuthChangeKind::UserDelete(_)) => "delete a user",
+        Some(AuthChangeKind::UserChangePassword(_)) => "change a password",
+        Some(AuthChangeKind::UserGrantRole(_)) => "grant a role",
+        Some(AuthChangeKind::UserRevokeRole(_)) => "revoke a role",
+        Some(AuthChangeKind::RoleAdd(_)) => "add a role",
+        Some(AuthChangeKind::RoleDelete(_)) => "delete a role",
+        Some(AuthChangeKind::RoleGrantPermission(_)) => "grant a permission",
+        Some(AuthChangeKind::RoleRevokePermission(_)) => "revoke a permission",
+        None => "nothing this release knows",
     }
 }
 

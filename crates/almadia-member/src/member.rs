@@ -5,6 +5,7 @@
 
 use crate::forward::{client, service};
 use crate::gate::SpaceGate;
+use crate::leader::{Answer, AskError, Duties, Question};
 use crate::log::LogPage;
 use crate::proposer;
 use crate::reads;
@@ -74,6 +75,8 @@ struct Inner {
     consensus: Consensus,
     proposals: mpsc::Sender<proposer::Queued>,
     reads: mpsc::Sender<reads::Queued>,
+    forward: mpsc::Sender<client::Outgoing>,
+    duties: Duties,
     recovered: watch::Receiver<bool>,
     wal: Wal,
     keeper: KeeperHandle,
@@ -228,7 +231,9 @@ impl Member {
             own: parts.own,
             name: parts.name,
             request_limit: parts.request_limit,
-            reads: reads::start(consensus.clone(), applied, forward),
+            reads: reads::start(consensus.clone(), applied, forward.clone()),
+            forward,
+            duties: Duties::new(consensus.clone()),
             recovered: watch_recovery(&runtime, consensus.clone()),
             consensus,
             proposals,
@@ -290,6 +295,48 @@ impl Member {
                 Ok(Settled::Unknown) => return Err(ProposeError::TimedOut),
                 Err(_) => return Err(ProposeError::Stopped),
             }
+        }
+    }
+
+    /// Asks whoever leads, this member included, and asks again when there was no answer: a question must be such that
+    /// hearing it twice does no harm.
+    ///
+    /// # Errors
+    /// [`AskError`] when nobody answered within the request limit.
+    pub(crate) async fn ask_leader(&self, question: Question) -> Result<Answer, AskError> {
+        let answered =
+            tokio::time::timeout(self.inner.request_limit, self.ask_until_answered(question)).await;
+        match answered {
+            Ok(answer) => answer,
+            Err(_) if self.inner.consensus.standing().borrow().leader.is_none() => Err(AskError::NoLeader),
+            Err(_) => Err(AskError::TimedOut),
+        }
+    }
+
+    async fn ask_until_answered(&self, question: Question) -> Result<Answer, AskError> {
+        let mut standing = self.inner.consensus.standing();
+        let bytes = question.encode_bytes();
+        loop {
+            let leads = standing
+                .wait_for(|standing| standing.leader.is_some())
+                .await
+                .map_err(|_| AskError::Stopped)?
+                .leading;
+            let answer = if leads {
+                self.inner.duties.answer(question.clone()).await
+            } else {
+                let (give, take) = oneshot::channel();
+                let asked = self
+                    .inner
+                    .forward
+                    .send(client::Outgoing::Ask(bytes.clone(), give));
+                asked.await.map_err(|_| AskError::Stopped)?;
+                take.await.ok().and_then(Answer::from_bytes)
+            };
+            if let Some(answer) = answer {
+                return Ok(answer);
+            }
+            tokio::time::sleep(RETRY).await;
         }
     }
 
@@ -402,14 +449,13 @@ impl Member {
         let _on_consensus_runtime = inner.consensus_runtime.enter();
         match lane {
             Lane::Forward => {
-                let (consensus, taken) = (inner.consensus.clone(), inner.taken.clone());
-                drop(tokio::spawn(service::serve(
-                    consensus,
-                    taken,
-                    inner.gate.clone(),
-                    from,
-                    pipe,
-                )));
+                let serving = service::Serving {
+                    consensus: inner.consensus.clone(),
+                    taken: inner.taken.clone(),
+                    gate: inner.gate.clone(),
+                    duties: inner.duties.clone(),
+                };
+                drop(tokio::spawn(service::serve(serving, from, pipe)));
             }
             Lane::Control | Lane::Append | Lane::Snapshot => inner.consensus.accept(lane, from, pipe),
             Lane::Founding => tracing::warn!(peer = %from, "a founding pipe for a running member; closed"),

@@ -2,27 +2,73 @@
 //!
 //! It decides nothing by anything but the state and the command, and it never panics for what a command holds.
 
+use crate::auth;
 use crate::bounds::Bounds;
+use crate::lease;
 use crate::outcome::{Answer, RangeAnswer, Refusal};
 use crate::read;
 use crate::record::{Record, RecordParts};
 use crate::txn::{self, Executor};
 use crate::view::View;
-use almadia_command::{Command, DeleteRange, Kind, LeaseId, OperationKind, Put, Range, Revision, Txn};
+use almadia_command::{
+    AlarmKind, Command, DeleteRange, Kind, LeaseId, Operation, OperationKind, Put, Range, Revision, Term, Txn,
+};
 
-/// Applies a command to the state.
-pub(crate) fn apply(state: &mut View, command: &Command) -> Result<Answer, Refusal> {
-    match command.kind.as_ref().ok_or(Refusal::EmptyOperation)? {
+/// Applies a command of an entry of `term` to the state.
+pub(crate) fn apply(state: &mut View, term: Term, command: &Command) -> Result<Answer, Refusal> {
+    let kind = command.kind.as_ref().ok_or(Refusal::EmptyOperation)?;
+    check_alarms(state, kind)?;
+    auth::check(state, command)?;
+    match kind {
         Kind::Put(put) => apply_put(state, put),
         Kind::DeleteRange(delete) => apply_delete(state, delete),
         Kind::Txn(txn) => apply_txn(state, txn),
         Kind::Compact(compact) => apply_compact(state, Revision(compact.revision)),
+        Kind::LeaseGrant(grant) => lease::apply_grant(state, grant),
+        Kind::LeaseRevoke(revoke) => lease::apply_revoke(state, term, revoke),
+        Kind::LeaseCheckpoint(checkpoint) => lease::apply_checkpoint(state, term, checkpoint),
+        Kind::Auth(change) => auth::apply_change(state, change),
+        Kind::Alarm(change) => Ok(Answer::Alarm(state.alarms.change(change))),
+    }
+}
+
+/// What raised alarms forbid: without space whatever stores data, with a corrupt member every change but an
+/// alarm's. As in etcd.
+fn check_alarms(state: &View, kind: &Kind) -> Result<(), Refusal> {
+    if state.alarms.is_raised(AlarmKind::Corrupt) && !matches!(kind, Kind::Alarm(_) | Kind::Auth(_)) {
+        return Err(Refusal::Corrupt);
+    }
+    if state.alarms.is_raised(AlarmKind::NoSpace) && stores(kind) {
+        return Err(Refusal::NoSpace);
+    }
+    Ok(())
+}
+
+/// Whether a command takes up room that a compaction cannot give back.
+pub fn stores(kind: &Kind) -> bool {
+    match kind {
+        Kind::Put(_) | Kind::LeaseGrant(_) => true,
+        Kind::Txn(txn) => txn.success.iter().chain(&txn.failure).any(operation_stores),
+        Kind::DeleteRange(_)
+        | Kind::Compact(_)
+        | Kind::LeaseRevoke(_)
+        | Kind::LeaseCheckpoint(_)
+        | Kind::Auth(_)
+        | Kind::Alarm(_) => false,
+    }
+}
+
+fn operation_stores(operation: &Operation) -> bool {
+    match &operation.kind {
+        Some(OperationKind::Put(_)) => true,
+        Some(OperationKind::Txn(txn)) => txn.success.iter().chain(&txn.failure).any(operation_stores),
+        Some(OperationKind::Range(_) | OperationKind::DeleteRange(_)) | None => false,
     }
 }
 
 fn apply_put(state: &mut View, put: &Put) -> Result<Answer, Refusal> {
     txn::check_key(&put.key)?;
-    txn::check_lease(put)?;
+    txn::check_lease(state, put)?;
     txn::check_kept(state, put)?;
     let mut writer = Writer::new(state);
     let answer = writer.put(put)?;

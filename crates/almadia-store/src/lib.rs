@@ -7,24 +7,33 @@
 //!
 //! Outside [`disk`], which keeps checkpoints, this crate touches no file.
 
+mod alarm;
 mod apply;
+mod auth;
 mod bounds;
 mod compaction;
 pub mod disk;
 mod history;
 mod index;
+mod lease;
 mod outcome;
 mod read;
 mod record;
 mod restore;
 mod sequence;
 mod store;
+mod table;
 mod txn;
 mod view;
 
-pub use outcome::{Answer, OpAnswer, Outcome, RangeAnswer, Refusal, TxnAnswer};
+pub use alarm::{Alarm, AlarmTable};
+pub use apply::stores;
+pub use auth::{AuthTable, Need};
+pub use lease::LeaseTable;
+pub use outcome::{Answer, AuthRefusal, OpAnswer, Outcome, RangeAnswer, Refusal, TxnAnswer};
 pub use record::{KEY_BYTES_MAX, Record, RecordError, RecordParts};
 pub use restore::{RestoreError, RestoredState};
 pub use store::{Store, Views};
+pub use table::TableError;
 pub use txn::{NESTING_MAX, is_read_only};
 pub use view::{Sizes, View};

@@ -1,7 +1,8 @@
 //! What applying a command, or reading, answers.
 
+use crate::alarm::Alarm;
 use crate::record::Record;
-use almadia_command::Revision;
+use almadia_command::{LeaseId, Revision};
 
 /// What came of a command. The same on every member that applies it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,24 @@ pub enum Answer {
     Compact,
     /// Keys were read.
     Range(RangeAnswer),
+    /// A lease was made.
+    LeaseGrant {
+        /// Its id.
+        id: LeaseId,
+        /// Its time in seconds.
+        ttl: i64,
+    },
+    /// A lease was ended and its keys deleted.
+    LeaseRevoke,
+    /// The time left was noted.
+    LeaseCheckpoint,
+    /// Users and roles were changed.
+    Auth {
+        /// The revision of users and roles after the change.
+        auth_revision: u64,
+    },
+    /// Alarms were raised or cleared: these.
+    Alarm(Vec<Alarm>),
 }
 
 /// The answer to a transaction.
@@ -102,4 +121,66 @@ pub enum Refusal {
     /// A transaction that writes, where only reading is possible.
     #[error("a transaction that writes has to go through the log")]
     NotReadOnly,
+    /// A lease with an id that is in use.
+    #[error("the lease exists already")]
+    LeaseExists,
+    /// The leader of an earlier term found a lease expired, or counted its time: it may have been kept alive since.
+    #[error("the term whose leader asked for it is over")]
+    StaleTerm,
+    /// A member's state differs from that of the others: nothing is changed until that is settled.
+    #[error("a member is corrupt")]
+    Corrupt,
+    /// Users, roles or permissions forbid it.
+    #[error(transparent)]
+    Auth(#[from] AuthRefusal),
+}
+
+/// What users, roles and permissions forbid, and what cannot be done to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthRefusal {
+    /// No user was named although permissions count.
+    #[error("no user is named")]
+    UserEmpty,
+    /// The user was verified before the last change of users and roles.
+    #[error("users and roles have changed since the user was verified")]
+    OldRevision,
+    /// The user may not do this.
+    #[error("permission denied")]
+    PermissionDenied,
+    /// There is no user root.
+    #[error("there is no user root")]
+    RootUserMissing,
+    /// The user root does not have the role root.
+    #[error("the user root does not have the role root")]
+    RootRoleMissing,
+    /// The name is in use.
+    #[error("the user exists already")]
+    UserExists,
+    /// There is no such user.
+    #[error("the user does not exist")]
+    UserNotFound,
+    /// A role without a name.
+    #[error("no role is named")]
+    RoleEmpty,
+    /// The name is in use.
+    #[error("the role exists already")]
+    RoleExists,
+    /// There is no such role.
+    #[error("the role does not exist")]
+    RoleNotFound,
+    /// The user does not have the role.
+    #[error("the role is not granted to the user")]
+    RoleNotGranted,
+    /// The role does not have the permission.
+    #[error("the permission is not granted to the role")]
+    PermissionNotGranted,
+    /// A permission without keys.
+    #[error("no permission is given")]
+    PermissionNotGiven,
+    /// What would lock everybody out, or a permission for no key.
+    #[error("this cannot be done to users and roles")]
+    InvalidManagement,
+    /// Permissions do not count.
+    #[error("permissions do not count")]
+    NotEnabled,
 }

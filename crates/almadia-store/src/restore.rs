@@ -4,9 +4,11 @@ use crate::history::History;
 use crate::index::Index;
 use crate::record::Record;
 use crate::sequence::Sequence;
+use crate::table::{self, TableError};
 use crate::view::{Sizes, View};
 use almadia_command::{LogIndex, Revision, Term};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// What a checkpoint or snapshot holds, to be made into a store.
 #[derive(Clone, Debug)]
@@ -19,13 +21,15 @@ pub struct RestoredState {
     pub revision: Revision,
     /// The compacted revision, 0 for none.
     pub compacted: Revision,
+    /// The small tables, by name.
+    pub sections: BTreeMap<String, Bytes>,
     /// Every record that is needed, in the order of the changes. Records that the compacted revision hides may
     /// be among them.
     pub records: Vec<Record>,
 }
 
 /// A restored state that cannot be one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
     /// A record does not come after the one before it.
     #[error("restoring the store: the record at revision {}.{} is out of order", .0.0, .0.1)]
@@ -39,6 +43,9 @@ pub enum RestoreError {
     /// A record that does not follow from the record of its key before it.
     #[error("restoring the store: the record at revision {}.{} does not follow from its key's history", .0.0, .0.1)]
     Unconnected((Revision, u32)),
+    /// A small table that cannot be read.
+    #[error("restoring the store: {0}")]
+    Table(#[from] TableError),
 }
 
 /// Builds the state that `restored` describes.
@@ -48,6 +55,7 @@ pub(crate) fn restore(restored: RestoredState) -> Result<View, RestoreError> {
         membership,
         revision,
         compacted,
+        sections,
         mut records,
     } = restored;
     check_order(revision, compacted, &records)?;
@@ -73,6 +81,9 @@ pub(crate) fn restore(restored: RestoredState) -> Result<View, RestoreError> {
         index,
         revlog,
         sizes,
+        leases: table::load(&sections)?,
+        auth: table::load(&sections)?,
+        alarms: table::load(&sections)?,
         ..View::empty()
     })
 }

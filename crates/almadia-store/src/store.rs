@@ -68,7 +68,7 @@ impl Store {
     pub fn apply(&mut self, index: LogIndex, term: Term, command: &Command) -> Outcome {
         self.note_applied(index, term);
         let before = self.state.revision;
-        let result = apply::apply(&mut self.state, command);
+        let result = apply::apply(&mut self.state, term, command);
         let revision = self.state.revision;
         assert!(
             revision == before || revision.0 == before.0 + 1,

@@ -10,7 +10,8 @@ use crate::read;
 use crate::record::{KEY_BYTES_MAX, Record};
 use crate::view::View;
 use almadia_command::{
-    Compare, CompareResult, CompareTarget, DeleteRange, Operation, OperationKind, Put, Range, Revision, Txn,
+    Compare, CompareResult, CompareTarget, DeleteRange, LeaseId, Operation, OperationKind, Put, Range,
+    Revision, Txn,
 };
 use std::cmp::Ordering;
 
@@ -145,19 +146,19 @@ pub(crate) fn check_kept(view: &View, put: &Put) -> Result<(), Refusal> {
     }
 }
 
-/// There are no leases yet, so every lease is unknown.
-pub(crate) fn check_lease(put: &Put) -> Result<(), Refusal> {
-    if put.lease != 0 {
-        Err(Refusal::LeaseNotFound)
-    } else {
+/// The lease must exist when the key is to hang on one.
+pub(crate) fn check_lease(view: &View, put: &Put) -> Result<(), Refusal> {
+    if put.lease == 0 || view.leases.contains(LeaseId(put.lease)) {
         Ok(())
+    } else {
+        Err(Refusal::LeaseNotFound)
     }
 }
 
 /// In a transaction the key is looked for before the lease, alone the other way round. As in etcd.
 fn check_put_in_txn(view: &View, put: &Put) -> Result<(), Refusal> {
     check_kept(view, put)?;
-    check_lease(put)
+    check_lease(view, put)
 }
 
 /// Carries out the branches taken.

@@ -1,13 +1,18 @@
 //! The store at one revision, read-only.
 
+use crate::alarm::AlarmTable;
+use crate::auth::AuthTable;
 use crate::index::Index;
+use crate::lease::LeaseTable;
 use crate::outcome::{RangeAnswer, Refusal, TxnAnswer};
 use crate::read;
 use crate::record::Record;
 use crate::sequence::Sequence;
+use crate::table;
 use crate::txn;
 use almadia_command::{LogIndex, Range, Revision, Term, Txn};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -28,6 +33,9 @@ pub struct View {
     /// Positions of the revision log below this one have been settled by compaction.
     pub(crate) settled: u64,
     pub(crate) sizes: Sizes,
+    pub(crate) leases: LeaseTable,
+    pub(crate) auth: AuthTable,
+    pub(crate) alarms: AlarmTable,
     /// Shared by the store and all its views. See [`View::note_checkpointed`].
     pub(crate) checkpointed: Arc<AtomicI64>,
 }
@@ -57,6 +65,9 @@ impl View {
             revlog: Sequence::default(),
             settled: 0,
             sizes: Sizes::default(),
+            leases: LeaseTable::default(),
+            auth: AuthTable::default(),
+            alarms: AlarmTable::default(),
             checkpointed: Arc::new(AtomicI64::new(i64::MAX)),
         }
     }
@@ -79,6 +90,30 @@ impl View {
     /// The membership of the cluster, as opaque bytes of the consensus layer.
     pub fn membership(&self) -> &Bytes {
         &self.membership
+    }
+
+    /// The leases.
+    pub fn leases(&self) -> &LeaseTable {
+        &self.leases
+    }
+
+    /// Users, roles, permissions.
+    pub fn auth(&self) -> &AuthTable {
+        &self.auth
+    }
+
+    /// The raised alarms.
+    pub fn alarms(&self) -> &AlarmTable {
+        &self.alarms
+    }
+
+    /// The small tables as a manifest keeps them.
+    pub(crate) fn sections(&self) -> BTreeMap<String, Bytes> {
+        let mut sections = BTreeMap::new();
+        table::save(&self.leases, &mut sections);
+        table::save(&self.auth, &mut sections);
+        table::save(&self.alarms, &mut sections);
+        sections
     }
 
     /// How much is held, kept up to date at each change.

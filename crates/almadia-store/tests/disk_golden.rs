@@ -3,18 +3,28 @@
 
 mod disk_common;
 
+use almadia_command::{AlarmChange, AlarmKind, Command, Kind};
 use almadia_disk::{Disk, MemDisk};
 use bytes::Bytes;
 use disk_common::{Entry, Member, delete, open, put, small, state_of};
 
 const SEGMENT_NAME: &str = "seg/0000000000000000002-0000000000000000003-1.seg";
 
+fn alarm() -> Command {
+    let change = AlarmChange {
+        raise: true,
+        member: 7,
+        kind: AlarmKind::NoSpace as i32,
+    };
+    Kind::Alarm(change).into()
+}
+
 fn written() -> Member {
     let mut member = Member::new(small());
     member.apply(put("k", b"value"));
     member.apply(delete("k"));
+    member.apply(alarm());
     member.enter(Entry::Membership(Bytes::from_static(b"members")));
-    member.keeper.set_section("alarms", Bytes::from_static(b"none"));
     member.checkpoint().unwrap();
     member
 }
@@ -59,9 +69,9 @@ fn the_golden_files_can_be_read() {
         .unwrap()
         .write_at(0, &bytes_of(MANIFEST))
         .unwrap();
-    let (keeper, mut store) = open(&disk, small()).unwrap();
+    let (_keeper, mut store) = open(&disk, small()).unwrap();
     assert_eq!(state_of(&store.publish()), written().state());
-    assert_eq!(keeper.section("alarms").unwrap(), &b"none"[..]);
+    assert!(store.publish().alarms().is_raised(AlarmKind::NoSpace));
 }
 
 const SEGMENT: &str = "
@@ -79,14 +89,15 @@ const SEGMENT: &str = "
 
 const MANIFEST: &str = "
 414c4d412d6d616e0100000002000000
-00000000030000000000000003000000
+00000000040000000000000003000000
 00000000030000000000000000000000
 00000000020000000000000007000000
 6d656d62657273010000000600616c61
-726d73040000006e6f6e650100000002
-00000000000000030000000000000001
-00000000000000930000000000000088
-e57fac02000000000000002300000000
-00000001000000000000000c00000000
-000000000000000000000076dd842c
+726d73060000000a0408011007010000
+00020000000000000003000000000000
+00010000000000000093000000000000
+0088e57fac0200000000000000230000
+000000000001000000000000000c0000
+00000000000000000000000000499095
+f5
 ";

@@ -4,6 +4,11 @@
 // Each test program uses its own part of this.
 #![allow(dead_code)]
 
+mod cluster;
+mod lease;
+mod maintenance;
+mod watch;
+
 use almadia_command::{ClusterId, Command, LogIndex, MemberId, Term};
 use almadia_etcd::proto::etcdserverpb::cluster_client::ClusterClient;
 use almadia_etcd::proto::etcdserverpb::kv_client::KvClient;

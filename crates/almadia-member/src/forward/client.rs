@@ -3,7 +3,7 @@
 //! When the pipe breaks and the leader is still the same, unsettled proposals of its term are sent again (the leader
 //! takes none twice); reads are failed at once, since asking again costs nothing. It never decides who leads.
 
-use super::wire::{self, Propose, Reply, Request, Tickets, ToFollower, ToLeader, WireProposal};
+use super::wire::{self, Asked, Propose, Reply, Request, Tickets, ToFollower, ToLeader, WireProposal};
 use crate::waiters::Waiters;
 use almadia_command::{LogIndex, MemberId, Proposal, Term, Ticket};
 use almadia_consensus::{Consensus, Lane, PeerAddress, PeerNetwork, Pipe, Standing};
@@ -29,6 +29,8 @@ pub enum Outgoing {
     Propose(Term, Vec<Proposal>),
     /// Confirm a read. Dropping the sender says "ask again".
     ReadIndex(oneshot::Sender<LogIndex>),
+    /// Ask this. Dropping the sender says that no answer came: the leader may have heard the question or not.
+    Ask(Bytes, oneshot::Sender<Bytes>),
 }
 
 /// Starts the task and gives the way to it.
@@ -48,6 +50,7 @@ pub fn start(
         standing,
         next_number: 0,
         reads: BTreeMap::new(),
+        questions: BTreeMap::new(),
         sent: None,
     };
     tokio::spawn(client.run(receive));
@@ -62,6 +65,7 @@ struct Client {
     standing: watch::Receiver<Standing>,
     next_number: u64,
     reads: BTreeMap<u64, oneshot::Sender<LogIndex>>,
+    questions: BTreeMap<u64, oneshot::Sender<Bytes>>,
     /// Everything up to here has been on a wire; what became of it only the log can tell.
     sent: Option<Ticket>,
 }
@@ -75,7 +79,7 @@ impl Client {
                 Some(leader) => self.follow(leader, standing.term, &mut outgoing).await,
                 None => self.idle(&mut outgoing).await,
             };
-            self.reads.clear();
+            self.forget_questions();
             if goes_on.is_none() {
                 return;
             }
@@ -122,8 +126,8 @@ impl Client {
                 return Some(());
             }
             let Some(pipe) = self.dial(leader).await else {
-                self.reads.clear();
-                if let Some(Outgoing::ReadIndex(_)) = &first {
+                self.forget_questions();
+                if let Some(Outgoing::ReadIndex(_) | Outgoing::Ask(..)) = &first {
                     first = None;
                 }
                 tokio::select! {
@@ -136,8 +140,10 @@ impl Client {
                 }
             };
             // A new pipe starts with everything unsettled of this term, the first message included.
-            if let Some(Outgoing::ReadIndex(read)) = first.take() {
-                self.ask(&pipe, read).await;
+            match first.take() {
+                Some(Outgoing::ReadIndex(read)) => self.confirm(&pipe, read).await,
+                Some(Outgoing::Ask(question, give)) => self.ask(&pipe, question, give).await,
+                Some(Outgoing::Propose(..)) | None => {}
             }
             self.converse(term, pipe, outgoing).await?;
             // A leader that accepts and closes at once must not be dialled in a loop.
@@ -211,13 +217,14 @@ impl Client {
                     Outgoing::Propose(at, proposals) if at == term => {
                         self.propose(&pipe, term, proposals).await;
                     }
-                    Outgoing::ReadIndex(read) => self.ask(&pipe, read).await,
+                    Outgoing::ReadIndex(read) => self.confirm(&pipe, read).await,
+                    Outgoing::Ask(question, give) => self.ask(&pipe, question, give).await,
                     other => self.refuse(other),
                 },
                 frame = pipe.receive.recv() => {
                     let heard = frame.and_then(|frame| wire::decode::<ToFollower>(frame).ok());
                     let Some(reply) = heard.and_then(|heard| heard.reply) else {
-                        self.reads.clear();
+                        self.forget_questions();
                         return Some(());
                     };
                     self.hear(reply);
@@ -251,7 +258,20 @@ impl Client {
         }
     }
 
-    async fn ask(&mut self, pipe: &Pipe, read: oneshot::Sender<LogIndex>) {
+    /// Whoever waits for the leader's words hears at once that none will come.
+    fn forget_questions(&mut self) {
+        self.reads.clear();
+        self.questions.clear();
+    }
+
+    async fn ask(&mut self, pipe: &Pipe, bytes: Bytes, give: oneshot::Sender<Bytes>) {
+        self.next_number += 1;
+        let number = self.next_number;
+        self.questions.insert(number, give);
+        send(pipe, Request::Ask(Asked { number, bytes })).await;
+    }
+
+    async fn confirm(&mut self, pipe: &Pipe, read: oneshot::Sender<LogIndex>) {
         self.next_number += 1;
         self.reads.insert(self.next_number, read);
         send(pipe, Request::ReadIndex(self.next_number)).await;
@@ -270,6 +290,11 @@ impl Client {
                 }
             }
             Reply::ReadRefused(number) => drop(self.reads.remove(&number)),
+            Reply::Answer(Asked { number, bytes }) => {
+                if let Some(give) = self.questions.remove(&number) {
+                    let _ = give.send(bytes);
+                }
+            }
         }
     }
 }

@@ -4,8 +4,9 @@
 //! leader remembers per follower the highest ticket it took in its term, and the few it refused. It never waits for an
 //! outcome.
 
-use super::wire::{self, Propose, ReadIndex, Reply, Request, Tickets, ToFollower, ToLeader};
+use super::wire::{self, Asked, Propose, ReadIndex, Reply, Request, Tickets, ToFollower, ToLeader};
 use crate::gate::SpaceGate;
+use crate::leader::Duties;
 use almadia_command::{MemberId, Proposal, Term, Ticket};
 use almadia_consensus::{Consensus, Pipe, Refusals};
 use bytes::Bytes;
@@ -116,14 +117,28 @@ impl Refusals for PipeRefusals {
     }
 }
 
+/// What serving a follower takes. Cheap to clone.
+#[derive(Clone)]
+pub struct Serving {
+    /// Where proposals go and reads are confirmed.
+    pub consensus: Consensus,
+    /// What was taken from whom.
+    pub taken: Arc<Taken>,
+    /// Whether there is room.
+    pub gate: SpaceGate,
+    /// What else a leader does.
+    pub duties: Duties,
+}
+
 /// Serves one follower's pipe until it closes.
-pub async fn serve(consensus: Consensus, taken: Arc<Taken>, gate: SpaceGate, from: MemberId, pipe: Pipe) {
+pub async fn serve(serving: Serving, from: MemberId, pipe: Pipe) {
     let Pipe { send, mut receive } = pipe;
     let outbox = Arc::new(Outbox::default());
     let mut session = Session {
-        consensus,
-        taken,
-        gate,
+        consensus: serving.consensus,
+        taken: serving.taken,
+        gate: serving.gate,
+        duties: serving.duties,
         from,
         send,
         outbox: outbox.clone(),
@@ -153,6 +168,7 @@ struct Session {
     consensus: Consensus,
     taken: Arc<Taken>,
     gate: SpaceGate,
+    duties: Duties,
     from: MemberId,
     send: mpsc::Sender<Bytes>,
     outbox: Arc<Outbox>,
@@ -180,6 +196,16 @@ impl Session {
                         Err(_) => Reply::ReadRefused(number),
                     };
                     say(&send, reply).await
+                });
+                Some(())
+            }
+            Ok(ToLeader {
+                request: Some(Request::Ask(Asked { number, bytes })),
+            }) => {
+                let (duties, send) = (self.duties.clone(), self.send.clone());
+                tokio::spawn(async move {
+                    let bytes = duties.answer_bytes(bytes).await;
+                    say(&send, Reply::Answer(Asked { number, bytes })).await
                 });
                 Some(())
             }

@@ -9,7 +9,7 @@ use prost::Message;
 /// From a follower to the leader.
 #[derive(Clone, PartialEq, Message)]
 pub struct ToLeader {
-    #[prost(oneof = "Request", tags = "1, 2")]
+    #[prost(oneof = "Request", tags = "1, 2, 3")]
     pub request: Option<Request>,
 }
 
@@ -21,6 +21,20 @@ pub enum Request {
     /// Confirm leadership and name the position a linearizable read must wait for; the number is echoed.
     #[prost(uint64, tag = "2")]
     ReadIndex(u64),
+    /// Anything else that only the leader knows or does.
+    #[prost(message, tag = "3")]
+    Ask(Asked),
+}
+
+/// A question, or the answer to the one with this number.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Asked {
+    /// Counted by the follower, echoed by the leader.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// A [`Question`](crate::leader::Question) or an [`Answer`](crate::leader::Answer).
+    #[prost(bytes = "bytes", tag = "2")]
+    pub bytes: Bytes,
 }
 
 /// Proposals in the order of their tickets.
@@ -45,7 +59,7 @@ pub struct WireProposal {
 /// From the leader to a follower.
 #[derive(Clone, PartialEq, Message)]
 pub struct ToFollower {
-    #[prost(oneof = "Reply", tags = "1, 2, 3")]
+    #[prost(oneof = "Reply", tags = "1, 2, 3, 4")]
     pub reply: Option<Reply>,
 }
 
@@ -60,6 +74,9 @@ pub enum Reply {
     /// The read with this number cannot be confirmed here.
     #[prost(uint64, tag = "3")]
     ReadRefused(u64),
+    /// The answer to a question.
+    #[prost(message, tag = "4")]
+    Answer(Asked),
 }
 
 /// Several tickets.

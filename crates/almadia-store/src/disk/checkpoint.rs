@@ -36,7 +36,7 @@ impl Keeper {
     /// # Errors
     /// A failing disk; the state is then the last checkpoint's, and the call may be repeated.
     pub fn checkpoint(&mut self, view: &View) -> Result<CheckpointDone, KeeperError> {
-        let is_new = view.applied().0 > self.current.applied.0 || self.sections_changed;
+        let is_new = view.applied().0 > self.current.applied.0;
         let bytes_written = if is_new {
             self.checkpoint_replacing(view, None)?
         } else {
@@ -94,7 +94,7 @@ impl Keeper {
             revision: view.revision().0,
             compacted: view.compacted().0,
             membership: view.membership().clone(),
-            sections: self.sections.clone(),
+            sections: view.sections(),
             segments,
             ..Manifest::empty(0)
         };
@@ -102,7 +102,6 @@ impl Keeper {
             self.give_up_segments(new, error.may_be_named);
             return Err(error.into());
         }
-        self.sections_changed = false;
         view.note_checkpointed(view.revision());
         reserve::keep(self.disk.as_ref(), self.options.reserve_bytes_max);
         Ok(())

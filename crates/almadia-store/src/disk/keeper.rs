@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use almadia_command::{LogIndex, Term};
 use almadia_disk::Disk;
-use bytes::Bytes;
 
 use super::error::Damage;
 use super::garbage::Garbage;
@@ -72,8 +71,6 @@ pub struct Keeper {
     pub(super) next_generation: u64,
     /// Files that nothing needs any more but that could not be removed yet, or must not before the next manifest.
     pub(super) leftovers: Vec<String>,
-    pub(super) sections: BTreeMap<String, Bytes>,
-    pub(super) sections_changed: bool,
     pub(super) garbage: Garbage,
     pub(super) rewrite: Option<Rewrite>,
     /// The generation that was scrubbed last.
@@ -96,26 +93,6 @@ impl Keeper {
     /// The last log entry that may be purged: both kept manifests hold its effect.
     pub fn purgeable(&self) -> (LogIndex, Term) {
         self.previous.as_ref().unwrap_or(&self.current).applied
-    }
-
-    /// A small table that was kept with the last checkpoint or set since.
-    pub fn section(&self, name: &str) -> Option<&Bytes> {
-        self.sections.get(name)
-    }
-
-    /// Sets a small table to be kept whole in the next checkpoint's manifest, under the same checksum as the state.
-    /// It must belong to the view that is checkpointed next. Removed by empty bytes.
-    ///
-    /// # Panics
-    /// When the name is longer than a word should be (64 KiB).
-    pub fn set_section(&mut self, name: &str, bytes: Bytes) {
-        assert!(u16::try_from(name.len()).is_ok(), "a section's name is a word");
-        let before = if bytes.is_empty() {
-            self.sections.remove(name)
-        } else {
-            self.sections.insert(name.to_owned(), bytes.clone())
-        };
-        self.sections_changed |= before.unwrap_or_default() != bytes;
     }
 
     /// How many segments the newest checkpoint has.

@@ -38,6 +38,7 @@ pub(super) fn load(disk: &dyn Disk, manifest: &Manifest, threads: usize) -> Resu
         membership: manifest.membership.clone(),
         revision: Revision(manifest.revision),
         compacted: Revision(manifest.compacted),
+        sections: manifest.sections.clone(),
         records,
     };
     let name = names::manifest(manifest.number);

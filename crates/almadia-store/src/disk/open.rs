@@ -86,8 +86,6 @@ impl Keeper {
             options,
             next_number: 1,
             next_generation: current.next_generation.max(seen + 1),
-            sections: current.sections.clone(),
-            sections_changed: false,
             previous: None,
             leftovers: Vec::new(),
             garbage: Garbage::default(),

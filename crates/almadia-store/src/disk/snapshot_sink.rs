@@ -177,14 +177,11 @@ impl Keeper {
         });
         let mut store = loaded.inspect_err(|_| self.give_up_segments(&manifest.segments, false))?;
         let new = manifest.segments.clone();
-        let sections = manifest.sections.clone();
         self.abandon_rewrite();
         if let Err(error) = self.commit(manifest) {
             self.give_up_segments(&new, error.may_be_named);
             return Err(error.into());
         }
-        self.sections = sections;
-        self.sections_changed = false;
         self.garbage = Garbage::default();
         self.forget_previous();
         store.publish().note_checkpointed(Revision(self.current.revision));

@@ -165,5 +165,5 @@ pub fn command() -> impl Strategy<Value = Command> {
         1 => (-1..50_i64).prop_map(|revision| Some(Kind::Compact(Compact { revision, physical: false }))),
         1 => Just(None),
     ];
-    kind.prop_map(|kind| Command { kind })
+    kind.prop_map(|kind| Command { kind, actor: None })
 }

@@ -233,6 +233,7 @@ proptest! {
             held.retain(|record| view.is_live(record));
         }
         let restored = RestoredState {
+            sections: std::collections::BTreeMap::new(),
             applied: view.applied(),
             membership: view.membership().clone(),
             revision: view.revision(),

@@ -74,6 +74,7 @@ impl From<&Answer> for Said {
                 count: range.count,
                 more: range.more,
             },
+            other => unreachable!("no command of this test answers {other:?}"),
         }
     }
 }
@@ -130,6 +131,7 @@ impl Naive {
             Kind::DeleteRange(delete) => Ok(self.delete(delete, main)),
             Kind::Txn(txn) => self.txn(txn, &before),
             Kind::Compact(compact) => self.compact(compact.revision),
+            other => unreachable!("this test makes no {other:?}"),
         };
         match said {
             Err(_) => *self = before,

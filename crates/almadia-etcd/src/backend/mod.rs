@@ -1,6 +1,16 @@
 //! What the edge asks of a member. A trait, so that the services can be driven over a test double as well as over a
 //! real [`Member`]. Holds no behaviour.
 
+mod cluster;
+mod lease;
+mod maintenance;
+mod watch;
+
+pub use cluster::ClusterBackend;
+pub use lease::LeaseBackend;
+pub use maintenance::MaintenanceBackend;
+pub use watch::WatchBackend;
+
 use almadia_command::{ClusterId, Command, LogIndex, MemberId};
 use almadia_member::log::LogPage;
 use almadia_store::View;
@@ -8,8 +18,11 @@ use std::sync::Arc;
 
 pub use almadia_member::{Applied, Member, MemberInfo, Membered, ProposeError, ReadError, Status};
 
-/// A member as its clients' requests see it.
-pub trait Backend: Send + Sync + 'static {
+/// A member as its clients' requests see it: what every service needs here, what one service needs in the traits it
+/// stands on.
+pub trait Backend:
+    ClusterBackend + LeaseBackend + MaintenanceBackend + WatchBackend + Send + Sync + 'static
+{
     /// Puts a command into the log and returns when this member has applied it, or when the member's request limit is
     /// over (7 s by default, as etcd's).
     ///
