@@ -305,7 +305,7 @@ pub struct AlarmChange {
     /// Raise it; else clear it.
     #[prost(bool, tag = "1")]
     pub raise: bool,
-    /// The member it is about; 0 when clearing: that of all members.
+    /// The member it is about.
     #[prost(uint64, tag = "2")]
     pub member: u64,
     /// Which alarm, by etcd's numbers; numbers that are not known are kept as they are.
@@ -317,7 +317,7 @@ pub struct AlarmChange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub enum AlarmKind {
-    /// Nothing; clearing it clears every kind.
+    /// None: raising it does nothing.
     None = 0,
     /// No room for new data.
     NoSpace = 1,

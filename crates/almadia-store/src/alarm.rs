@@ -37,9 +37,8 @@ impl AlarmTable {
 
     /// Raises or clears; answers the alarms that are raised by it, or were.
     pub(crate) fn change(&mut self, change: &AlarmChange) -> Vec<Alarm> {
-        let none = AlarmKind::None as i32;
         if change.raise {
-            if change.kind == none {
+            if change.kind == AlarmKind::None as i32 {
                 return Vec::new();
             }
             let alarm = Alarm {
@@ -49,13 +48,12 @@ impl AlarmTable {
             Arc::make_mut(&mut self.raised).insert(alarm);
             return vec![alarm];
         }
-        let meant = |alarm: &Alarm| {
-            (change.kind == none || alarm.kind == change.kind)
-                && (change.member == 0 || alarm.member.0 == change.member)
+        let alarm = Alarm {
+            kind: change.kind,
+            member: MemberId(change.member),
         };
-        let cleared: Vec<Alarm> = self.raised().filter(meant).collect();
-        Arc::make_mut(&mut self.raised).retain(|alarm| !meant(alarm));
-        cleared
+        let was_raised = Arc::make_mut(&mut self.raised).remove(&alarm);
+        was_raised.then_some(alarm).into_iter().collect()
     }
 }
 
@@ -109,7 +107,7 @@ mod tests {
         }
     }
 
-    /// As etcd answers: a raised one is told again, one that is not there is not, member 0 and kind 0 mean all.
+    /// As etcd answers: a raised one is told again, one that is not there is not.
     #[test]
     fn raising_and_clearing() {
         let mut alarms = AlarmTable::default();
@@ -123,7 +121,8 @@ mod tests {
         assert!(alarms.change(&change(false, AlarmKind::NoSpace, 1)).is_empty());
         assert!(alarms.is_raised(AlarmKind::NoSpace) && alarms.is_raised(AlarmKind::Corrupt));
         assert_eq!(AlarmTable::decode(alarms.encode()), Ok(alarms.clone()));
-        assert_eq!(alarms.change(&change(false, AlarmKind::None, 0)).len(), 2);
+        assert_eq!(alarms.change(&change(false, AlarmKind::NoSpace, 2)).len(), 1);
+        assert_eq!(alarms.change(&change(false, AlarmKind::Corrupt, 2)).len(), 1);
         assert_eq!(alarms, AlarmTable::default());
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::auth;
 use crate::bounds::Bounds;
+use crate::hash::{Sealed, SealedTables};
 use crate::lease;
 use crate::outcome::{Answer, RangeAnswer, Refusal};
 use crate::read;
@@ -13,6 +14,7 @@ use crate::view::View;
 use almadia_command::{
     AlarmKind, Command, DeleteRange, Kind, LeaseId, Operation, OperationKind, Put, Range, Revision, Term, Txn,
 };
+use std::sync::Arc;
 
 /// Applies a command of an entry of `term` to the state.
 pub(crate) fn apply(state: &mut View, term: Term, command: &Command) -> Result<Answer, Refusal> {
@@ -116,7 +118,23 @@ fn apply_compact(state: &mut View, revision: Revision) -> Result<Answer, Refusal
         return Err(Refusal::FutureRevision);
     }
     state.compacted = revision;
+    state.sealed = Some(Arc::new(seal(state)));
     Ok(Answer::Compact)
+}
+
+/// Keeps what the state is now, so that members can compare it. Costs nothing per key.
+fn seal(state: &View) -> Sealed {
+    Sealed {
+        index: state.applied.0,
+        revision: state.revision,
+        history: state.hash,
+        tables: SealedTables {
+            leases: state.leases.clone(),
+            auth: state.auth.clone(),
+            alarms: state.alarms.clone(),
+            membership: state.membership.clone(),
+        },
+    }
 }
 
 /// The changes of one command, which together make one revision if there are any.
@@ -160,6 +178,7 @@ impl<'a> Writer<'a> {
         if !done.record.is_tombstone() {
             sizes.live_bytes += bytes(&done.record);
         }
+        self.state.hash.add(&done.record);
         self.state.revlog.push(done.record);
         previous
     }

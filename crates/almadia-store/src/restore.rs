@@ -84,6 +84,7 @@ pub(crate) fn restore(restored: RestoredState) -> Result<View, RestoreError> {
         leases: table::load(&sections)?,
         auth: table::load(&sections)?,
         alarms: table::load(&sections)?,
+        hash: table::load(&sections)?,
         ..View::empty()
     })
 }

@@ -2,6 +2,7 @@
 
 use crate::alarm::AlarmTable;
 use crate::auth::AuthTable;
+use crate::hash::{HistoryHash, Sealed};
 use crate::index::Index;
 use crate::lease::LeaseTable;
 use crate::outcome::{RangeAnswer, Refusal, TxnAnswer};
@@ -36,6 +37,9 @@ pub struct View {
     pub(crate) leases: LeaseTable,
     pub(crate) auth: AuthTable,
     pub(crate) alarms: AlarmTable,
+    pub(crate) hash: HistoryHash,
+    /// The state at the last compaction this store has applied itself.
+    pub(crate) sealed: Option<Arc<Sealed>>,
     /// Shared by the store and all its views. See [`View::note_checkpointed`].
     pub(crate) checkpointed: Arc<AtomicI64>,
 }
@@ -68,6 +72,8 @@ impl View {
             leases: LeaseTable::default(),
             auth: AuthTable::default(),
             alarms: AlarmTable::default(),
+            hash: HistoryHash::default(),
+            sealed: None,
             checkpointed: Arc::new(AtomicI64::new(i64::MAX)),
         }
     }
@@ -107,12 +113,36 @@ impl View {
         &self.alarms
     }
 
+    /// The hash of all changes up to `revision`. Costs what has changed since.
+    ///
+    /// # Errors
+    /// [`Refusal::Compacted`] and [`Refusal::FutureRevision`], as a read there.
+    pub fn hash_at(&self, revision: Revision) -> Result<HistoryHash, Refusal> {
+        if revision < self.compacted {
+            return Err(Refusal::Compacted);
+        }
+        if revision > self.revision {
+            return Err(Refusal::FutureRevision);
+        }
+        let mut hash = self.hash;
+        self.records_after(revision)
+            .for_each(|record| hash.take_away(record));
+        Ok(hash)
+    }
+
+    /// The state at the last compaction, for comparing members; `None` when this store has applied none since it was
+    /// restored.
+    pub fn sealed(&self) -> Option<&Arc<Sealed>> {
+        self.sealed.as_ref()
+    }
+
     /// The small tables as a manifest keeps them.
     pub(crate) fn sections(&self) -> BTreeMap<String, Bytes> {
         let mut sections = BTreeMap::new();
         table::save(&self.leases, &mut sections);
         table::save(&self.auth, &mut sections);
         table::save(&self.alarms, &mut sections);
+        table::save(&self.hash, &mut sections);
         sections
     }
 

@@ -5,6 +5,7 @@
 //! the rules. This module never decides when to do its work: the keeper thread of a member calls it. It knows no
 //! clock and no chance, and starts threads only to load, when it is told to.
 
+mod archive;
 mod batch;
 mod block;
 mod checkpoint;
@@ -26,6 +27,7 @@ mod segment_writer;
 mod snapshot_sink;
 mod snapshot_source;
 
+pub use archive::{Archive, ArchiveSource, Beginning};
 pub use checkpoint::CheckpointDone;
 pub use error::{Damage, KeeperError};
 pub use keeper::{Keeper, Options};
