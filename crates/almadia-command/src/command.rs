@@ -12,7 +12,7 @@ use prost::Message;
 #[derive(Clone, PartialEq, Message)]
 pub struct Command {
     /// What to do. Absent only in bytes of a newer format, which [`Command::decode_bytes`] refuses.
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub kind: Option<Kind>,
     /// Whose wish it is; absent for a caller who gave no name. Whether that is enough is decided when the command is
     /// applied, on every member alike.
@@ -50,6 +50,9 @@ pub enum Kind {
     /// Raise or clear an alarm.
     #[prost(message, tag = "9")]
     Alarm(AlarmChange),
+    /// Begin or give up a downgrade.
+    #[prost(message, tag = "10")]
+    Downgrade(DowngradeChange),
 }
 
 /// Bytes that are not a command this release knows.
@@ -311,6 +314,14 @@ pub struct AlarmChange {
     /// Which alarm, by etcd's numbers; numbers that are not known are kept as they are.
     #[prost(enumeration = "AlarmKind", tag = "3")]
     pub kind: i32,
+}
+
+/// Begin or give up a downgrade. It is a wish that is kept and shown; nothing else follows from it.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct DowngradeChange {
+    /// The version to go down to, as `3.6.0`; empty to give it up.
+    #[prost(string, tag = "1")]
+    pub target: String,
 }
 
 /// What an alarm can be about.

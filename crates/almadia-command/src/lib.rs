@@ -18,7 +18,7 @@ pub use auth::{
 };
 pub use command::{
     AlarmChange, AlarmKind, Command, Compact, Compare, CompareResult, CompareTarget, DecodeError,
-    DeleteRange, Kind, Operation, OperationKind, Put, Range, SortOrder, SortTarget, Txn,
+    DeleteRange, DowngradeChange, Kind, Operation, OperationKind, Put, Range, SortOrder, SortTarget, Txn,
 };
 pub use ids::{ClusterId, GroupId, LeaseId, LogIndex, MemberId, Revision, Term};
 pub use lease::{LeaseCheckpoint, LeaseGrant, LeaseRemaining, LeaseRevoke};

@@ -42,6 +42,16 @@ pub enum Fault {
     Corrupt,
     /// Users, roles or permissions forbid it.
     Auth(AuthRefusal),
+    /// A version that is none.
+    WrongDowngradeVersion,
+    /// A version that cannot be gone down to.
+    InvalidDowngradeVersion,
+    /// A downgrade is prepared already.
+    DowngradeInProgress,
+    /// No downgrade is prepared.
+    NoDowngrade,
+    /// The version to go down from is not known.
+    NoClusterVersion,
     /// Nobody leads.
     NoLeader,
     /// The member is going down.
@@ -52,7 +62,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, for tests and tables.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 23] = [
         Self::EmptyKey,
         Self::KeyNotFound,
         Self::ValueProvided,
@@ -68,6 +78,11 @@ impl Fault {
         Self::LeaseNotFound,
         Self::LeaseExists,
         Self::Corrupt,
+        Self::WrongDowngradeVersion,
+        Self::InvalidDowngradeVersion,
+        Self::DowngradeInProgress,
+        Self::NoDowngrade,
+        Self::NoClusterVersion,
         Self::NoLeader,
         Self::Stopped,
         Self::TimedOut,
@@ -107,6 +122,23 @@ impl Fault {
             Self::LeaseExists => (Code::FailedPrecondition, "etcdserver: lease already exists"),
             Self::Corrupt => (Code::DataLoss, "etcdserver: corrupt cluster"),
             Self::Auth(refusal) => auth_code_and_text(refusal),
+            Self::WrongDowngradeVersion => (
+                Code::InvalidArgument,
+                "etcdserver: wrong downgrade target version format",
+            ),
+            Self::InvalidDowngradeVersion => (
+                Code::InvalidArgument,
+                "etcdserver: invalid downgrade target version",
+            ),
+            Self::DowngradeInProgress => (
+                Code::FailedPrecondition,
+                "etcdserver: cluster has a downgrade job in progress",
+            ),
+            Self::NoDowngrade => (Code::FailedPrecondition, "etcdserver: no inflight downgrade job"),
+            Self::NoClusterVersion => (
+                Code::FailedPrecondition,
+                "etcdserver: cluster version not found during downgrade",
+            ),
             Self::NoLeader => (Code::Unavailable, NO_LEADER),
             Self::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
             Self::TimedOut => (Code::Unavailable, "etcdserver: request timed out"),
@@ -191,6 +223,8 @@ impl From<Refusal> for Fault {
             // Only the leader's own commands carry a term.
             Refusal::StaleTerm => Self::TimedOut,
             Refusal::Corrupt => Self::Corrupt,
+            Refusal::DowngradeInProgress => Self::DowngradeInProgress,
+            Refusal::NoDowngrade => Self::NoDowngrade,
             Refusal::Auth(refusal) => Self::Auth(refusal),
         }
     }

@@ -3,6 +3,7 @@
 //! Generic over disk, peer network, clock and randomness, so that whole clusters run in a simulator. It never opens a
 //! socket. [`Member`] is the face for the edge and the program; [`founding`] comes before there is a member.
 
+pub mod backup;
 mod forward;
 pub mod founding;
 mod gate;

@@ -119,6 +119,8 @@ fn describe_command(command: &Command) -> String {
             format!("note the time left of {} leases", checkpoint.leases.len())
         }
         Some(Kind::Auth(change)) => describe_auth(change).to_owned(),
+        Some(Kind::Downgrade(change)) if change.target.is_empty() => "give up the downgrade".to_owned(),
+        Some(Kind::Downgrade(change)) => format!("prepare a downgrade to {}", change.target),
         Some(Kind::Alarm(change)) if change.raise => format!("raise alarm {}", change.kind),
         Some(Kind::Alarm(change)) => format!("clear alarm {}", change.kind),
         None => "nothing this release knows".to_owned(),

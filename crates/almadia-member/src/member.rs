@@ -3,6 +3,7 @@
 //! Everything here runs on whatever disk, network and clock it was given; it opens no socket and reads no file by
 //! itself. Cheap to clone.
 
+use crate::backup::Backup;
 use crate::forward::{client, service};
 use crate::gate::SpaceGate;
 use crate::leader::{Answer, AskError, Duties, Question};
@@ -436,6 +437,14 @@ impl Member {
             .run(move |_| crate::log::read(&wal, from, limit, committed))
             .await;
         read.map_err(|gone| gone.to_string())?
+    }
+
+    /// A backup of everything this member has applied.
+    ///
+    /// # Errors
+    /// In words, when the disk does not allow it.
+    pub async fn backup(&self) -> Result<Backup, String> {
+        Backup::open(self.inner.keeper.clone(), self.view()).await
     }
 
     /// Who leads; changes can be awaited.

@@ -31,6 +31,7 @@ pub(crate) fn apply(state: &mut View, term: Term, command: &Command) -> Result<A
         Kind::LeaseCheckpoint(checkpoint) => lease::apply_checkpoint(state, term, checkpoint),
         Kind::Auth(change) => auth::apply_change(state, change),
         Kind::Alarm(change) => Ok(Answer::Alarm(state.alarms.change(change))),
+        Kind::Downgrade(change) => state.downgrade.change(change),
     }
 }
 
@@ -56,7 +57,8 @@ pub fn stores(kind: &Kind) -> bool {
         | Kind::LeaseRevoke(_)
         | Kind::LeaseCheckpoint(_)
         | Kind::Auth(_)
-        | Kind::Alarm(_) => false,
+        | Kind::Alarm(_)
+        | Kind::Downgrade(_) => false,
     }
 }
 
@@ -179,9 +181,33 @@ impl<'a> Writer<'a> {
             sizes.live_bytes += bytes(&done.record);
         }
         self.state.hash.add(&done.record);
+        let before = previous.as_ref().map_or(LeaseId(0), Record::lease);
+        self.state.leases.move_key(key, before, done.record.lease());
         self.state.revlog.push(done.record);
         previous
     }
+
+    /// Adds the tombstone of a key that exists.
+    fn bury(&mut self, key: &[u8]) {
+        let parts = RecordParts {
+            main: self.main,
+            sub: self.changes,
+            create_revision: Revision(0),
+            version: 0,
+            lease: LeaseId(0),
+            tombstone: true,
+            key,
+            value: &[],
+        };
+        self.add(key, |_| Record::from_parts(parts));
+    }
+}
+
+/// Deletes these keys, which all exist, as one revision if there is any.
+pub(crate) fn delete_keys<'a>(state: &mut View, keys: impl Iterator<Item = &'a [u8]>) {
+    let mut writer = Writer::new(state);
+    keys.for_each(|key| writer.bury(key));
+    writer.finish();
 }
 
 impl Executor for Writer<'_> {
@@ -213,19 +239,7 @@ impl Executor for Writer<'_> {
     fn delete(&mut self, delete: &DeleteRange) -> Result<Answer, Refusal> {
         let bounds = Bounds::new(&delete.key, &delete.range_end);
         let prev: Vec<Record> = self.state.index.seen(bounds, None).cloned().collect();
-        for record in &prev {
-            let parts = RecordParts {
-                main: self.main,
-                sub: self.changes,
-                create_revision: Revision(0),
-                version: 0,
-                lease: LeaseId(0),
-                tombstone: true,
-                key: record.key(),
-                value: &[],
-            };
-            self.add(record.key(), |_| Record::from_parts(parts));
-        }
+        prev.iter().for_each(|record| self.bury(record.key()));
         let deleted = i64::try_from(prev.len()).expect("keys in memory are fewer than an i64 counts");
         Ok(Answer::DeleteRange {
             deleted,

@@ -52,6 +52,8 @@ pub enum Answer {
     },
     /// Alarms were raised or cleared: these.
     Alarm(Vec<Alarm>),
+    /// A downgrade was prepared or given up.
+    Downgrade,
 }
 
 /// The answer to a transaction.
@@ -130,6 +132,12 @@ pub enum Refusal {
     /// A member's state differs from that of the others: nothing is changed until that is settled.
     #[error("a member is corrupt")]
     Corrupt,
+    /// A downgrade is prepared already.
+    #[error("a downgrade is prepared already")]
+    DowngradeInProgress,
+    /// No downgrade is prepared.
+    #[error("no downgrade is prepared")]
+    NoDowngrade,
     /// Users, roles or permissions forbid it.
     #[error(transparent)]
     Auth(#[from] AuthRefusal),

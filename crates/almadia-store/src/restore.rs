@@ -2,6 +2,7 @@
 
 use crate::history::History;
 use crate::index::Index;
+use crate::lease::LeaseTable;
 use crate::record::Record;
 use crate::sequence::Sequence;
 use crate::table::{self, TableError};
@@ -72,6 +73,8 @@ pub(crate) fn restore(restored: RestoredState) -> Result<View, RestoreError> {
         let visible = &versions[first_visible(compacted, versions)..];
         entries.extend(entry(visible, &mut sizes));
     }
+    let mut leases: LeaseTable = table::load(&sections)?;
+    entries.iter().for_each(|(newest, _)| leases.attach_live(newest));
     let index = Index::build(entries.into_iter());
     Ok(View {
         applied,
@@ -81,9 +84,10 @@ pub(crate) fn restore(restored: RestoredState) -> Result<View, RestoreError> {
         index,
         revlog,
         sizes,
-        leases: table::load(&sections)?,
+        leases,
         auth: table::load(&sections)?,
         alarms: table::load(&sections)?,
+        downgrade: table::load(&sections)?,
         hash: table::load(&sections)?,
         ..View::empty()
     })

@@ -2,6 +2,7 @@
 
 use crate::alarm::AlarmTable;
 use crate::auth::AuthTable;
+use crate::downgrade::Downgrade;
 use crate::hash::{HistoryHash, Sealed};
 use crate::index::Index;
 use crate::lease::LeaseTable;
@@ -37,6 +38,7 @@ pub struct View {
     pub(crate) leases: LeaseTable,
     pub(crate) auth: AuthTable,
     pub(crate) alarms: AlarmTable,
+    pub(crate) downgrade: Downgrade,
     pub(crate) hash: HistoryHash,
     /// The state at the last compaction this store has applied itself.
     pub(crate) sealed: Option<Arc<Sealed>>,
@@ -72,6 +74,7 @@ impl View {
             leases: LeaseTable::default(),
             auth: AuthTable::default(),
             alarms: AlarmTable::default(),
+            downgrade: Downgrade::default(),
             hash: HistoryHash::default(),
             sealed: None,
             checkpointed: Arc::new(AtomicI64::new(i64::MAX)),
@@ -113,6 +116,11 @@ impl View {
         &self.alarms
     }
 
+    /// Whether a downgrade is prepared.
+    pub fn downgrade(&self) -> &Downgrade {
+        &self.downgrade
+    }
+
     /// The hash of all changes up to `revision`. Costs what has changed since.
     ///
     /// # Errors
@@ -137,11 +145,12 @@ impl View {
     }
 
     /// The small tables as a manifest keeps them.
-    pub(crate) fn sections(&self) -> BTreeMap<String, Bytes> {
+    pub fn sections(&self) -> BTreeMap<String, Bytes> {
         let mut sections = BTreeMap::new();
         table::save(&self.leases, &mut sections);
         table::save(&self.auth, &mut sections);
         table::save(&self.alarms, &mut sections);
+        table::save(&self.downgrade, &mut sections);
         table::save(&self.hash, &mut sections);
         sections
     }

@@ -8,7 +8,7 @@ mod watch;
 
 pub use cluster::ClusterBackend;
 pub use lease::LeaseBackend;
-pub use maintenance::MaintenanceBackend;
+pub use maintenance::{Backup, MaintenanceBackend};
 pub use watch::WatchBackend;
 
 use almadia_command::{ClusterId, Command, LogIndex, MemberId};

@@ -1,32 +1,14 @@
-//! The Maintenance service, as far as it is served: how this member is.
+//! How a member is: the answer that kube-apiserver and people look at first.
 
 use crate::backend::{self, Backend};
 use crate::caller::Caller;
 use crate::error::NO_LEADER;
+use super::alarm;
 use crate::proto::etcdserverpb as pb;
-use crate::service::{Call, Replied, Shared};
+use crate::service::{Replied, Shared};
 use crate::wire::Plain;
-use std::sync::Arc;
+use almadia_store::View;
 use tonic::Status;
-use tonic::body::Body;
-use tonic::codegen::http::Response;
-
-/// Serves a method, if it is one of this service.
-pub(crate) async fn serve<B: Backend>(
-    shared: &Arc<Shared<B>>,
-    method: &str,
-    call: Call,
-) -> Option<Response<Body>> {
-    let shared = shared.as_ref();
-    let response = match method {
-        "Status" => {
-            call.unary(shared, |caller, request| status(shared, caller, request))
-                .await
-        }
-        _ => return None,
-    };
-    Some(response)
-}
 
 /// How the asked member is. Answered from what it knows itself, without asking anybody.
 pub(crate) async fn status<B: Backend>(
@@ -35,7 +17,8 @@ pub(crate) async fn status<B: Backend>(
     _request: pb::StatusRequest,
 ) -> Result<Replied<Plain<pb::StatusResponse>>, Status> {
     let member = shared.backend.status();
-    let revision = shared.backend.view().revision();
+    let view = shared.backend.view();
+    let revision = view.revision();
     let response = pb::StatusResponse {
         header: Some(shared.header(revision, member.term)),
         version: shared.config.version.clone(),
@@ -44,24 +27,28 @@ pub(crate) async fn status<B: Backend>(
         raft_index: member.committed.get(),
         raft_term: member.term.get(),
         raft_applied_index: member.applied.get(),
-        errors: errors(&member),
+        errors: errors(&member, &view),
         db_size_in_use: bytes(member.live_bytes),
         is_learner: member.is_learner,
         storage_version: shared.config.storage_version.clone(),
         db_size_quota: shared.config.quota_bytes,
-        downgrade_info: Some(pb::DowngradeInfo::default()),
+        downgrade_info: Some(pb::DowngradeInfo {
+            enabled: !view.downgrade().target().is_empty(),
+            target_version: view.downgrade().target().to_owned(),
+        }),
     };
     Ok(Replied::unlogged(Plain(response)))
 }
 
-fn errors(member: &backend::Status) -> Vec<String> {
+fn errors(member: &backend::Status, view: &View) -> Vec<String> {
     let mut errors = Vec::new();
     if member.leader.is_none() {
         errors.push(NO_LEADER.to_owned());
     }
-    if member.no_space {
+    for alarm in alarm::active(member, view) {
         // The trailing blank is etcd's.
-        errors.push(format!("memberID:{} alarm:NOSPACE ", member.member.get()));
+        let kind = pb::AlarmType::try_from(alarm.kind).map_or("UNKNOWN", |kind| kind.as_str_name());
+        errors.push(format!("memberID:{} alarm:{kind} ", alarm.member.get()));
     }
     errors
 }
