@@ -31,6 +31,8 @@ Examples:
 struct Program {
     #[command(flatten)]
     global: commands::global::Global,
+    #[command(flatten)]
+    login: commands::login::LoginArguments,
     #[command(subcommand)]
     command: Command,
 }
@@ -54,7 +56,7 @@ fn main() -> ExitCode {
     match program.command {
         Command::Server(flags) => server::run(flags),
         Command::Demo(flags) => demo::run(flags, program.global.output),
-        Command::Client(command) => commands::run(&command, &program.global),
+        Command::Client(command) => commands::run(&command, &program.global, &program.login),
         Command::Bench(arguments) => bench::run(&arguments, &program.global),
         Command::Completions(arguments) => {
             let printed = commands::completions::run(&arguments, &mut Program::command());

@@ -64,14 +64,14 @@ struct Written {
 pub async fn run(
     arguments: &CheckArguments,
     output: Output,
-    cluster: Cluster,
+    cluster: &Cluster,
 ) -> Result<Report, CommandError> {
     let total = cluster.timeout().min(CHECK_MAX);
     let mut check = Check {
         language: arguments.lang,
         output,
         deadline: Instant::now() + total,
-        cluster: cluster.with_attempt_max(ATTEMPT_MAX, total),
+        cluster: cluster.again().with_attempt_max(ATTEMPT_MAX, total),
         members: Vec::new(),
         written: Vec::new(),
     };

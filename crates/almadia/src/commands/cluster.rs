@@ -4,7 +4,7 @@
 //! certainly was not carried out. Never prints, never interprets answers.
 
 use std::future::Future;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
@@ -14,14 +14,33 @@ use tonic::{Code, Request, Response, Status};
 
 use super::error::CommandError;
 use super::global::{Address, Global, addresses};
+use super::login::{self, Connection, Login};
 
 /// Longest wait for one member to accept a connection.
 const CONNECT_MAX: Duration = Duration::from_millis(1000);
+/// How often a connection with a call on it is probed, and how long the answer may take: a member that vanished without a
+/// word is noticed. etcd's members take more than one probe in 5 s for an attack.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+const PROBE_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// As long as it takes; tokio cannot wait longer.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 /// Pause after all members were tried in vain: the first and the longest.
 const BACK_OFF_MIN: Duration = Duration::from_millis(25);
 const BACK_OFF_MAX: Duration = Duration::from_millis(400);
 /// Answers larger than gRPC's usual 4 MiB are legal: a range has no limit.
 pub const MESSAGE_BYTES_MAX: usize = i32::MAX as usize;
+
+/// Refusals for which etcd has no code (Lock, Election, Hash, Defragment, Snapshot: all "Unknown").
+const REFUSALS_WITHOUT_CODE: [&str; 8] = [
+    "requested lease not found",
+    "permission denied",
+    "election: not leader",
+    "mutex: session is expired",
+    "field must be provided",
+    "key is not provided",
+    "password was given for no password user",
+    "required revision has been compacted",
+];
 
 /// What may be done when no answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +51,20 @@ pub enum Repeat {
     OnlyIfNotCarriedOut,
 }
 
+/// How long a member may take to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// Until the command's time is over.
+    Timeout,
+    /// As long as it takes.
+    Forever,
+}
+
 /// What a member's error means for the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
+    /// The user's token is no longer good; it was not carried out.
+    TokenOutdated,
     /// Another member, or the same one later, may serve it; it was not carried out.
     NotCarriedOut,
     /// It may have been carried out.
@@ -51,6 +81,8 @@ pub struct Cluster {
     attempt_max: Option<Duration>,
     /// The member that answered last, and the connection to it.
     last: Mutex<(usize, Option<Channel>)>,
+    /// The user, if there is one.
+    login: Option<Arc<Login>>,
 }
 
 impl Cluster {
@@ -61,7 +93,32 @@ impl Cluster {
             timeout: global.timeout,
             attempt_max: None,
             last: Mutex::new((0, None)),
+            login: None,
         })
+    }
+
+    /// The same with a user for whom all is asked.
+    #[must_use]
+    pub fn with_login(mut self, login: Option<Login>) -> Self {
+        self.login = login.map(Arc::new);
+        self
+    }
+
+    /// The user, for questions to one member.
+    pub fn login(&self) -> Option<Arc<Login>> {
+        self.login.clone()
+    }
+
+    /// Another client of the same cluster and user, connected to nothing yet.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self {
+            addresses: self.addresses.clone(),
+            timeout: self.timeout,
+            attempt_max: self.attempt_max,
+            last: Mutex::new((0, None)),
+            login: self.login.clone(),
+        }
     }
 
     /// The same with an upper bound for the wait for one member.
@@ -83,13 +140,37 @@ impl Cluster {
     }
 
     /// Calls one member after the other until one serves the call or the time is up.
-    pub async fn call<R, F, Done>(&self, repeat: Repeat, mut call: F) -> Result<Response<R>, CommandError>
+    pub async fn call<R, F, Done>(&self, repeat: Repeat, call: F) -> Result<Response<R>, CommandError>
     where
-        F: FnMut(Channel) -> Done,
+        F: FnMut(Connection) -> Done,
         Done: Future<Output = Result<Response<R>, Status>>,
     {
-        let deadline = Instant::now() + self.timeout;
+        self.serve(repeat, Patience::Timeout, call).await
+    }
+
+    /// The same for a call that is answered only when something has happened: while a member lets us wait, no time is
+    /// counted. The call may be carried out twice.
+    pub async fn wait<R, F, Done>(&self, call: F) -> Result<Response<R>, CommandError>
+    where
+        F: FnMut(Connection) -> Done,
+        Done: Future<Output = Result<Response<R>, Status>>,
+    {
+        self.serve(Repeat::Freely, Patience::Forever, call).await
+    }
+
+    async fn serve<R, F, Done>(
+        &self,
+        repeat: Repeat,
+        patience: Patience,
+        mut call: F,
+    ) -> Result<Response<R>, CommandError>
+    where
+        F: FnMut(Connection) -> Done,
+        Done: Future<Output = Result<Response<R>, Status>>,
+    {
+        let mut deadline = Instant::now() + self.timeout;
         let mut back_off = BACK_OFF_MIN;
+        let mut renewed = false;
         let mut unreachable = String::new();
         let mut not_served = None;
         let first = self.last.lock().expect("no panic holds it").0;
@@ -97,11 +178,20 @@ impl Cluster {
             let member = (first + attempt) % self.addresses.len();
             match self.connect(member, deadline).await {
                 Err(reason) => unreachable = format!("{}: {reason}", self.addresses[member].authority),
-                Ok(channel) => match self.attempt(member, &channel, repeat, deadline, &mut call).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(Attempt::Over(error)) => return Err(error),
-                    Err(Attempt::Next(reason)) => not_served = Some(reason),
-                },
+                Ok(channel) => {
+                    let asked_at = Instant::now();
+                    let limit = self.attempt_deadline(repeat, patience, deadline);
+                    match self.attempt(member, &channel, repeat, limit, &mut call).await {
+                        Ok(answer) => return Ok(answer),
+                        Err(Attempt::Over(error)) => return Err(error),
+                        Err(Attempt::TokenOutdated(error)) if renewed => return Err(error),
+                        Err(Attempt::TokenOutdated(_)) => renewed = true,
+                        Err(Attempt::Next(reason)) => not_served = Some(reason),
+                    }
+                    if patience == Patience::Forever {
+                        deadline += asked_at.elapsed();
+                    }
+                }
             }
             if member == (first + self.addresses.len() - 1) % self.addresses.len() {
                 sleep(back_off.min(deadline - Instant::now().min(deadline))).await;
@@ -111,59 +201,88 @@ impl Cluster {
                 break;
             }
         }
+        Err(self.not_reached(not_served, unreachable))
+    }
+
+    fn not_reached(&self, not_served: Option<String>, unreachable: String) -> CommandError {
         let endpoints = self.names();
-        Err(match not_served {
+        match not_served {
             Some(reason) => CommandError::NotServed { endpoints, reason },
             None => CommandError::Unreachable {
                 endpoints,
                 reason: unreachable,
             },
-        })
+        }
     }
 
-    /// One call to one member.
+    /// One call to one member, after a login where there is a user and no token.
     async fn attempt<R, F, Done>(
         &self,
         member: usize,
         channel: &Channel,
         repeat: Repeat,
-        deadline: Instant,
+        limit: Instant,
         call: &mut F,
     ) -> Result<Response<R>, Attempt>
     where
-        F: FnMut(Channel) -> Done,
+        F: FnMut(Connection) -> Done,
         Done: Future<Output = Result<Response<R>, Status>>,
     {
-        let status = match timeout_at(self.attempt_deadline(repeat, deadline), call(channel.clone())).await {
-            Ok(Ok(answer)) => {
-                *self.last.lock().expect("no panic holds it") = (member, Some(channel.clone()));
-                return Ok(answer);
-            }
-            Ok(Err(status)) => status,
-            Err(_) => Status::deadline_exceeded("no answer in time"),
+        let late = |_| Status::deadline_exceeded("no answer in time");
+        let logged_in = timeout_at(limit, login::connection(self.login.as_deref(), channel)).await;
+        let connection = match logged_in.map_err(late).flatten() {
+            Ok(connection) => connection,
+            // Nothing but the login was sent, whatever became of it.
+            Err(status) => return Err(self.failed(member, &status, Repeat::Freely)),
         };
-        *self.last.lock().expect("no panic holds it") = (member, None);
-        let message = without_origin(status.message());
-        let reason = format!("{}: {message}", self.addresses[member].authority);
-        match (meaning(&status), repeat) {
-            (Meaning::NotCarriedOut, _) | (Meaning::Unknown, Repeat::Freely) => Err(Attempt::Next(reason)),
-            (Meaning::Unknown, Repeat::OnlyIfNotCarriedOut) => {
-                Err(Attempt::Over(CommandError::Unknown { reason }))
+        match timeout_at(limit, call(connection)).await.map_err(late).flatten() {
+            Ok(answer) => {
+                *self.last.lock().expect("no panic holds it") = (member, Some(channel.clone()));
+                Ok(answer)
             }
-            (Meaning::Refused, _) => Err(Attempt::Over(CommandError::Refused {
-                code: status.code(),
-                message: message.to_owned(),
-            })),
+            Err(status) => Err(self.failed(member, &status, repeat)),
         }
     }
 
-    fn attempt_deadline(&self, repeat: Repeat, deadline: Instant) -> Instant {
+    fn failed(&self, member: usize, status: &Status, repeat: Repeat) -> Attempt {
+        *self.last.lock().expect("no panic holds it") = (member, None);
+        let reason = format!(
+            "{}: {}",
+            self.addresses[member].authority,
+            without_origin(status.message())
+        );
+        match (meaning(status), repeat) {
+            (Meaning::TokenOutdated, _) if self.forget_token() => Attempt::TokenOutdated(refused(status)),
+            (Meaning::NotCarriedOut, _) | (Meaning::Unknown, Repeat::Freely) => Attempt::Next(reason),
+            (Meaning::Unknown, Repeat::OnlyIfNotCarriedOut) => {
+                Attempt::Over(CommandError::Unknown { reason })
+            }
+            (Meaning::Refused | Meaning::TokenOutdated, _) => Attempt::Over(refused(status)),
+        }
+    }
+
+    /// Lets the next call log in again; false where there is no user to log in.
+    pub fn forget_token(&self) -> bool {
+        self.login.as_deref().map(Login::forget).is_some()
+    }
+
+    /// An error in the middle of a stream: the command's end, or nothing when another member may go on.
+    pub fn end_of_stream(&self, status: &Status) -> Option<CommandError> {
+        match meaning(status) {
+            Meaning::TokenOutdated if self.forget_token() => None,
+            Meaning::Refused | Meaning::TokenOutdated => Some(refused(status)),
+            Meaning::NotCarriedOut | Meaning::Unknown => None,
+        }
+    }
+
+    fn attempt_deadline(&self, repeat: Repeat, patience: Patience, deadline: Instant) -> Instant {
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
-        let attempt = match (self.attempt_max, repeat) {
-            (Some(attempt_max), _) => left.min(attempt_max),
-            (None, Repeat::Freely) if self.addresses.len() > 1 => left / 2,
-            (None, _) => left,
+        let attempt = match (patience, self.attempt_max, repeat) {
+            (Patience::Forever, _, _) => FOREVER,
+            (_, Some(attempt_max), _) => left.min(attempt_max),
+            (_, None, Repeat::Freely) if self.addresses.len() > 1 => left / 2,
+            (_, None, _) => left,
         };
         now + attempt
     }
@@ -183,7 +302,8 @@ impl Cluster {
         connect(&self.addresses[member], left.min(CONNECT_MAX)).await
     }
 
-    fn names(&self) -> String {
+    /// The addresses, for a complaint.
+    pub fn names(&self) -> String {
         let names: Vec<&str> = self
             .addresses
             .iter()
@@ -197,6 +317,8 @@ impl Cluster {
 enum Attempt {
     /// Try another member.
     Next(String),
+    /// Log in again, once.
+    TokenOutdated(CommandError),
     /// There is nothing more to try.
     Over(CommandError),
 }
@@ -206,6 +328,8 @@ pub async fn connect(address: &Address, limit: Duration) -> Result<Channel, Stri
     let endpoint = Endpoint::from_shared(address.url.clone())
         .map_err(|error| error.to_string())?
         .connect_timeout(limit)
+        .http2_keep_alive_interval(PROBE_INTERVAL)
+        .keep_alive_timeout(PROBE_ANSWER_MAX)
         .tcp_nodelay(true);
     match tokio::time::timeout(limit, endpoint.connect()).await {
         Ok(Ok(channel)) => Ok(channel),
@@ -226,13 +350,28 @@ pub fn request<T>(message: T) -> Request<T> {
     request
 }
 
+/// The cluster's refusal in its own words.
+fn refused(status: &Status) -> CommandError {
+    CommandError::Refused {
+        code: status.code(),
+        message: without_origin(status.message()).to_owned(),
+    }
+}
+
 /// etcd's texts begin with the name of its program, which says nothing to a user.
-fn without_origin(message: &str) -> &str {
+pub fn without_origin(message: &str) -> &str {
     message.strip_prefix("etcdserver: ").unwrap_or(message)
 }
 
 fn meaning(status: &Status) -> Meaning {
     let message = status.message();
+    if login::is_outdated(message) {
+        return Meaning::TokenOutdated;
+    }
+    // Nobody leads the election, which says nothing about the cluster.
+    if message == "election: no leader" {
+        return Meaning::Refused;
+    }
     if message.ends_with("no leader")
         || message.ends_with("too many requests")
         || message.ends_with("rpc not supported for learner")
@@ -240,6 +379,7 @@ fn meaning(status: &Status) -> Meaning {
         return Meaning::NotCarriedOut;
     }
     match status.code() {
+        Code::Unknown if REFUSALS_WITHOUT_CODE.iter().any(|text| message.ends_with(text)) => Meaning::Refused,
         Code::Unavailable
         | Code::Unknown
         | Code::DeadlineExceeded
@@ -248,6 +388,11 @@ fn meaning(status: &Status) -> Meaning {
         | Code::Aborted => Meaning::Unknown,
         _ => Meaning::Refused,
     }
+}
+
+/// Whether a member refused, and every member would.
+pub fn is_refusal(status: &Status) -> bool {
+    matches!(meaning(status), Meaning::Refused | Meaning::TokenOutdated)
 }
 
 /// The cause at the end of the chain: "connection refused" instead of "transport error".
@@ -285,6 +430,13 @@ mod tests {
                 Meaning::Unknown,
             ),
             (Code::Unknown, "transport error", Meaning::Unknown),
+            (Code::Unknown, "election: no leader", Meaning::Refused),
+            (Code::Unknown, "etcdserver: permission denied", Meaning::Refused),
+            (
+                Code::Unauthenticated,
+                "etcdserver: invalid auth token",
+                Meaning::TokenOutdated,
+            ),
             (
                 Code::InvalidArgument,
                 "etcdserver: key is not provided",

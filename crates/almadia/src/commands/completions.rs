@@ -35,7 +35,8 @@ pub enum Shell {
 /// The words of a command line.
 #[derive(Debug, Default)]
 struct Vocabulary {
-    /// Behind each command (behind the program alone: the empty name), what may follow, with its meaning.
+    /// Behind each command as it is typed, `user add` (behind the program alone: the empty name), what may follow, with its
+    /// meaning.
     words: BTreeMap<String, BTreeMap<String, String>>,
     /// Behind each flag with fixed values, these.
     values: BTreeMap<String, Vec<String>>,
@@ -85,7 +86,7 @@ impl Vocabulary {
             let about = inner.get_about().map(ToString::to_string).unwrap_or_default();
             words.insert(inner.get_name().to_owned(), about);
             if inner.get_name() != "help" {
-                self.gather(inner.get_name(), inner);
+                self.gather(format!("{name} {}", inner.get_name()).trim_start(), inner);
             }
         }
         self.words.insert(name.to_owned(), words);
@@ -115,11 +116,12 @@ fn bash(vocabulary: &Vocabulary) -> String {
 _almadia() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}} command= words= i
     for ((i = 1; i < COMP_CWORD; i++)); do
-        case ${{COMP_WORDS[i]}} in {commands}) command=${{COMP_WORDS[i]}} ;; esac
+        [[ ${{COMP_WORDS[i]}} == -- ]] && return
+        case \"${{command:+$command }}${{COMP_WORDS[i]}}\" in {commands}) command=\"${{command:+$command }}${{COMP_WORDS[i]}}\" ;; esac
     done
     case $previous in
 {values}    *)
-        case $command in
+        case \"$command\" in
 {words}        esac ;;
     esac
     COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))
@@ -137,11 +139,12 @@ fn zsh(vocabulary: &Vocabulary) -> String {
 _almadia() {{
     local command= word
     for word in ${{words[2,CURRENT-1]}}; do
-        case $word in {commands}) command=$word ;; esac
+        [[ $word == -- ]] && return
+        case \"${{command:+$command }}$word\" in {commands}) command=\"${{command:+$command }}$word\" ;; esac
     done
     case ${{words[CURRENT-1]}} in
 {values}    *)
-        case $command in
+        case \"$command\" in
 {words}        esac ;;
     esac
 }}
@@ -158,23 +161,24 @@ fn branches(vocabulary: &Vocabulary, before: &str, after: &str) -> (String, Stri
     }
     let mut words = String::new();
     for (name, known) in &vocabulary.words {
-        let name = if name.is_empty() { "''" } else { name };
         let _ = writeln!(
             words,
-            "        {name}) {before}{}{after} ;;",
+            "        '{name}') {before}{}{after} ;;",
             joined(known.keys())
         );
     }
-    (vocabulary.commands().join("|"), values, words)
+    let commands: Vec<String> = vocabulary
+        .commands()
+        .into_iter()
+        .map(|name| format!("'{name}'"))
+        .collect();
+    (commands.join("|"), values, words)
 }
 
 fn fish(vocabulary: &Vocabulary) -> String {
     let mut script = String::from("complete -c almadia -f\n");
     for (name, words) in &vocabulary.words {
-        let condition = match name.as_str() {
-            "" => "__fish_use_subcommand".to_owned(),
-            name => format!("__fish_seen_subcommand_from {name}"),
-        };
+        let condition = condition(name, vocabulary);
         for (word, meaning) in words {
             let meaning = meaning
                 .lines()
@@ -196,6 +200,27 @@ fn fish(vocabulary: &Vocabulary) -> String {
         }
     }
     script
+}
+
+/// When fish offers what may follow a command: all words of the command are there, and none of those that go on from it.
+fn condition(name: &str, vocabulary: &Vocabulary) -> String {
+    if name.is_empty() {
+        return "__fish_use_subcommand".to_owned();
+    }
+    let mut condition: Vec<String> = name
+        .split(' ')
+        .map(|word| format!("__fish_seen_subcommand_from {word}"))
+        .collect();
+    let inner: Vec<&str> = vocabulary
+        .commands()
+        .into_iter()
+        .filter_map(|other| other.strip_prefix(name)?.strip_prefix(' '))
+        .filter(|rest| !rest.contains(' '))
+        .collect();
+    if !inner.is_empty() {
+        condition.push(format!("not __fish_seen_subcommand_from {}", inner.join(" ")));
+    }
+    condition.join("; and ")
 }
 
 #[cfg(test)]
@@ -236,7 +261,13 @@ mod tests {
         assert_eq!(vocabulary.values["-o"], ["text", "json"]);
         assert!(!vocabulary.values.contains_key("--prefix"));
         assert!(fish(&vocabulary).contains("__fish_seen_subcommand_from check' -l lang -x -a 'en es'"));
-        assert!(zsh(&vocabulary).contains("        check) compadd -- "));
+        assert!(fish(&vocabulary).contains(
+            "-n '__fish_seen_subcommand_from user; and not __fish_seen_subcommand_from add delete get"
+        ));
+        assert!(fish(&vocabulary).contains(
+            "-n '__fish_seen_subcommand_from user; and __fish_seen_subcommand_from add' -l no-password"
+        ));
+        assert!(zsh(&vocabulary).contains("        'check') compadd -- "));
     }
 
     /// Promise: bash offers what fits where the cursor is.
@@ -244,11 +275,18 @@ mod tests {
     fn bash_completes() {
         let script = bash(&vocabulary());
         for (line, expected) in [
-            ("almadia mem", "members"),
+            ("almadia mem", "member members"),
             ("almadia get --so", "--sort"),
             ("almadia --timeout 1s get --serial", "--serializable"),
             ("almadia check --lang e", "en es"),
             ("almadia put --sort", ""),
+            ("almadia wat", "watch"),
+            ("almadia user gr", "grant-role"),
+            ("almadia --timeout 1s member add --learn", "--learner"),
+            ("almadia lease keep-alive --on", "--once"),
+            ("almadia role add --no-pass", ""),
+            ("almadia role grant reader rea", "read readwrite"),
+            ("almadia lock a -- rm --pre", ""),
         ] {
             let count = line.split(' ').count();
             let ask = format!(

@@ -24,7 +24,7 @@ pub enum CommandError {
     #[error("{0}")]
     Usage(String),
     /// The cluster was asked and refused.
-    #[error("the cluster refused: {message} ({code:?})")]
+    #[error("the cluster refused: {message} ({code:?}){}", advice(message))]
     Refused {
         /// gRPC status code.
         code: tonic::Code,
@@ -53,7 +53,7 @@ pub enum CommandError {
     },
     /// A write was sent and no answer came that says what became of it.
     #[error(
-        "unknown: the write may or may not have been carried out ({reason}); read the key before you repeat it"
+        "unknown: the write may or may not have been carried out ({reason}); look at what is there before you repeat it"
     )]
     Unknown {
         /// What happened instead of an answer.
@@ -65,6 +65,31 @@ pub enum CommandError {
     /// `get` of one key that does not exist.
     #[error("{0}")]
     NotFound(String),
+}
+
+/// What to do about refusals that have nothing to do with the request itself.
+fn advice(message: &str) -> &'static str {
+    [
+        (
+            "user name is empty",
+            "; access control is on: log in with --user NAME",
+        ),
+        (
+            "authentication failed, invalid user ID or password",
+            "; look at --user and --password",
+        ),
+        (
+            "permission denied",
+            "; log in as another --user, or have it granted: almadia role grant --help",
+        ),
+        (
+            "database space exceeded",
+            "; make room with 'almadia compact' and 'almadia defrag', then 'almadia alarm disarm'",
+        ),
+    ]
+    .into_iter()
+    .find_map(|(text, advice)| message.ends_with(text).then_some(advice))
+    .unwrap_or_default()
 }
 
 impl CommandError {

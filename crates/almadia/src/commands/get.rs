@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::cluster::{Cluster, MESSAGE_BYTES_MAX, Repeat, request};
 use super::error::CommandError;
+use super::get_stream;
+use super::global::Output;
 use super::key_range::KeyArguments;
 use super::output::{Report, escaped, pair_json, pair_line};
 
@@ -23,6 +25,7 @@ Examples:
   almadia get --prefix \"\" --count             how many keys there are
   almadia get color --rev 7                   as it was at revision 7
   almadia get --prefix app/ --sort modified --reverse --limit 10
+  almadia get --prefix app/ --stream          prints while it reads; as JSON one object for each key
   almadia get color --serializable            from this member alone, may be old")]
 pub struct GetArguments {
     /// Which keys.
@@ -49,6 +52,9 @@ pub struct GetArguments {
     /// Take the answer of the member that is asked, though it may be old: fast, and possible without a leader.
     #[arg(long)]
     pub serializable: bool,
+    /// Print keys while they come: for answers of any size.
+    #[arg(long, conflicts_with = "count")]
+    pub stream: bool,
 }
 
 /// What keys are ordered by.
@@ -98,24 +104,18 @@ impl GetArguments {
 }
 
 /// Runs the command.
-pub async fn run(arguments: &GetArguments, cluster: &Cluster) -> Result<Report, CommandError> {
+pub async fn run(
+    arguments: &GetArguments,
+    output: Output,
+    cluster: &Cluster,
+) -> Result<Report, CommandError> {
     let message = arguments.to_request()?;
     let is_single = message.range_end.is_empty();
-    let answer = cluster
-        .call(Repeat::Freely, |channel| {
-            let mut message = request(message.clone());
-            if arguments.serializable {
-                message.metadata_mut().remove("hasleader");
-            }
-            async move {
-                KvClient::new(channel)
-                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                    .range(message)
-                    .await
-            }
-        })
-        .await?
-        .into_inner();
+    // There is nothing to stream in a single key.
+    if arguments.stream && !is_single {
+        return get_stream::run(arguments, output, cluster).await;
+    }
+    let answer = range(&message, cluster).await?;
     if is_single && !arguments.count && answer.kvs.is_empty() {
         let key = escaped(&message.key);
         return Err(CommandError::NotFound(format!(
@@ -123,6 +123,31 @@ pub async fn run(arguments: &GetArguments, cluster: &Cluster) -> Result<Report, 
         )));
     }
     Ok(render(&answer, arguments, is_single))
+}
+
+/// Reads.
+pub async fn range(message: &RangeRequest, cluster: &Cluster) -> Result<RangeResponse, CommandError> {
+    let answer = cluster
+        .call(Repeat::Freely, |channel| {
+            let message = ask(message);
+            async move {
+                KvClient::new(channel)
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                    .range(message)
+                    .await
+            }
+        })
+        .await?;
+    Ok(answer.into_inner())
+}
+
+/// The question with its metadata: a serializable one is answered without a leader, too.
+pub fn ask(message: &RangeRequest) -> tonic::Request<RangeRequest> {
+    let mut request = request(message.clone());
+    if message.serializable {
+        request.metadata_mut().remove("hasleader");
+    }
+    request
 }
 
 fn render(answer: &RangeResponse, arguments: &GetArguments, is_single: bool) -> Report {

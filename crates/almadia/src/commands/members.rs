@@ -9,7 +9,7 @@ use super::error::CommandError;
 use super::global::{Address, address};
 use super::output::{Report, table};
 
-/// Nothing to choose yet.
+/// How to ask.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -89,7 +89,8 @@ fn row(member: &Member) -> Vec<String> {
     ]
 }
 
-fn member_json(member: &Member) -> Value {
+/// A member, for programs.
+pub fn member_json(member: &Member) -> Value {
     json!({
         "id": format!("{:x}", member.id),
         "name": member.name,

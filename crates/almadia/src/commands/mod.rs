@@ -3,32 +3,56 @@
 //! A command is arguments, a request, and a rendering of the answer; `cluster` does the talking, `output` the printing.
 //! Nothing here knows how a server works.
 
+pub mod alarm;
+pub mod auth;
 pub mod check;
 pub mod cluster;
 pub mod compact;
 pub mod completions;
+pub mod defrag;
 pub mod del;
+pub mod downgrade;
+pub mod each;
+pub mod elect;
 pub mod error;
+pub mod follow;
 pub mod get;
+pub mod get_stream;
 pub mod global;
+pub mod hashkv;
+pub mod health;
+pub mod interrupt;
 pub mod key_range;
+pub mod lease;
+pub mod lease_keeper;
+pub mod lock;
+pub mod lock_command;
 pub mod log;
 pub mod log_compare;
+pub mod login;
+pub mod member;
 pub mod members;
+pub mod move_leader;
 pub mod output;
 pub mod position;
 pub mod put;
+pub mod role;
+pub mod snapshot;
 pub mod status;
+pub mod terminal;
 pub mod txn;
 pub mod txn_script;
+pub mod user;
+pub mod watch;
 
 use std::process::ExitCode;
 
 use self::cluster::Cluster;
 use self::error::CommandError;
 use self::global::Global;
+use self::login::{Login, LoginArguments};
 
-/// The commands that talk to a cluster once.
+/// The commands that talk to a cluster.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum ClientCommand {
     /// Write a key.
@@ -41,10 +65,48 @@ pub enum ClientCommand {
     Txn(txn::TxnArguments),
     /// Drop old revisions.
     Compact(compact::CompactArguments),
+    /// Print changes of keys as they come.
+    Watch(watch::WatchArguments),
+    /// Keys with a lifetime.
+    #[command(subcommand)]
+    Lease(lease::LeaseCommand),
+    /// Hold a lock, until Ctrl-C or while a command runs.
+    Lock(lock::LockArguments),
+    /// Stand for an election, or see who leads.
+    Elect(elect::ElectArguments),
     /// How each member sees itself: leader, term, indexes, sizes.
     Status(status::StatusArguments),
+    /// Can each member serve?
+    Health(health::HealthArguments),
     /// Who belongs to the cluster.
     Members(members::MembersArguments),
+    /// Admit, remove, move and promote members.
+    #[command(subcommand)]
+    Member(member::MemberCommand),
+    /// Let another member lead.
+    MoveLeader(move_leader::MoveLeaderArguments),
+    /// What is wrong with members.
+    #[command(subcommand)]
+    Alarm(alarm::AlarmCommand),
+    /// Give unused disk space back.
+    Defrag(defrag::DefragArguments),
+    /// Compare the members' histories by a hash.
+    Hashkv(hashkv::HashKvArguments),
+    /// Save everything to a file.
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
+    /// Prepare the cluster for an older release.
+    #[command(subcommand)]
+    Downgrade(downgrade::DowngradeCommand),
+    /// Users: who may ask.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Roles: what users may do.
+    #[command(subcommand)]
+    Role(role::RoleCommand),
+    /// Access control on and off.
+    #[command(subcommand)]
+    Auth(auth::AuthCommand),
     /// Show a member's log, or compare the logs of all members.
     Log(log::LogArguments),
     /// Write and read a few keys: does the cluster work?
@@ -52,8 +114,8 @@ pub enum ClientCommand {
 }
 
 /// Runs a command; says on standard error in one line why it did not succeed.
-pub fn run(command: &ClientCommand, global: &Global) -> ExitCode {
-    finish(runtime().and_then(|runtime| runtime.block_on(execute(command, global))))
+pub fn run(command: &ClientCommand, global: &Global, login: &LoginArguments) -> ExitCode {
+    finish(runtime().and_then(|runtime| runtime.block_on(execute(command, global, login))))
 }
 
 /// An exit code for an outcome; prints the error.
@@ -75,18 +137,39 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
         .map_err(|error| CommandError::failed(format!("cannot start: {error}")))
 }
 
-async fn execute(command: &ClientCommand, global: &Global) -> Result<u8, CommandError> {
-    let cluster = Cluster::new(global)?;
+async fn execute(
+    command: &ClientCommand,
+    global: &Global,
+    login: &LoginArguments,
+) -> Result<u8, CommandError> {
+    let cluster = Cluster::new(global)?.with_login(Login::new(login)?);
+    let output = global.output;
+    let cluster = &cluster;
     let report = match command {
-        ClientCommand::Put(arguments) => put::run(arguments, &cluster).await?,
-        ClientCommand::Get(arguments) => get::run(arguments, &cluster).await?,
-        ClientCommand::Del(arguments) => del::run(arguments, &cluster).await?,
-        ClientCommand::Txn(arguments) => txn::run(arguments, &cluster).await?,
-        ClientCommand::Compact(arguments) => compact::run(arguments, &cluster).await?,
-        ClientCommand::Status(arguments) => status::run(arguments, &cluster).await?,
-        ClientCommand::Members(arguments) => members::run(arguments, &cluster).await?,
-        ClientCommand::Log(arguments) => log::run(arguments, &cluster).await?,
-        ClientCommand::Check(arguments) => check::run(arguments, global.output, cluster).await?,
+        ClientCommand::Put(arguments) => put::run(arguments, cluster).await?,
+        ClientCommand::Get(arguments) => get::run(arguments, output, cluster).await?,
+        ClientCommand::Del(arguments) => del::run(arguments, cluster).await?,
+        ClientCommand::Txn(arguments) => txn::run(arguments, cluster).await?,
+        ClientCommand::Compact(arguments) => compact::run(arguments, cluster).await?,
+        ClientCommand::Watch(arguments) => watch::run(arguments, output, cluster).await?,
+        ClientCommand::Lease(command) => lease::run(command, output, cluster).await?,
+        ClientCommand::Lock(arguments) => lock::run(arguments, output, cluster).await?,
+        ClientCommand::Elect(arguments) => elect::run(arguments, output, cluster).await?,
+        ClientCommand::Status(arguments) => status::run(arguments, cluster).await?,
+        ClientCommand::Health(arguments) => health::run(arguments, cluster).await?,
+        ClientCommand::Members(arguments) => members::run(arguments, cluster).await?,
+        ClientCommand::Member(command) => member::run(command, cluster).await?,
+        ClientCommand::MoveLeader(arguments) => move_leader::run(arguments, cluster).await?,
+        ClientCommand::Alarm(command) => alarm::run(command, cluster).await?,
+        ClientCommand::Defrag(arguments) => defrag::run(arguments, cluster).await?,
+        ClientCommand::Hashkv(arguments) => hashkv::run(arguments, cluster).await?,
+        ClientCommand::Snapshot(command) => snapshot::run(command, cluster).await?,
+        ClientCommand::Downgrade(command) => downgrade::run(command, cluster).await?,
+        ClientCommand::User(command) => user::run(command, cluster).await?,
+        ClientCommand::Role(command) => role::run(command, cluster).await?,
+        ClientCommand::Auth(command) => auth::run(command, cluster).await?,
+        ClientCommand::Log(arguments) => log::run(arguments, cluster).await?,
+        ClientCommand::Check(arguments) => check::run(arguments, output, cluster).await?,
     };
     report.print(global.output)?;
     Ok(report.exit_code)

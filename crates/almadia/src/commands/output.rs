@@ -33,23 +33,49 @@ impl Report {
         }
     }
 
+    /// The end of a command that has printed all it had to say.
+    pub fn printed() -> Self {
+        Self::new("", Value::Null)
+    }
+
     /// Prints it. A reader that has gone away (`| head`) is no error.
     pub fn print(&self, output: Output) -> Result<(), CommandError> {
         match output {
             Output::Text => print(&self.text),
+            Output::Json if self.json.is_null() => Ok(()),
             Output::Json => print(format!("{}\n", self.json).as_bytes()),
         }
     }
 }
 
+/// Whether somebody still reads what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// As far as one can know.
+    There,
+    /// No (`| head`): there is no use in going on.
+    Gone,
+}
+
 /// Writes to standard output. A reader that has gone away is no error.
 pub fn print(bytes: &[u8]) -> Result<(), CommandError> {
+    print_now(bytes).map(|_| ())
+}
+
+/// Writes one message of many, at once: a text for people, or an object on a line of its own.
+pub fn print_on(output: Output, text: &str, json: &Value) -> Result<Reader, CommandError> {
+    match output {
+        Output::Text => print_now(text.as_bytes()),
+        Output::Json => print_now(format!("{json}\n").as_bytes()),
+    }
+}
+
+fn print_now(bytes: &[u8]) -> Result<Reader, CommandError> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(CommandError::failed(format!("cannot write the output: {error}")))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(CommandError::failed(format!("cannot write the output: {error}"))),
     }
 }
 

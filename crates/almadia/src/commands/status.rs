@@ -1,91 +1,68 @@
 //! `almadia status`: how each member sees itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use almadia_etcd::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use almadia_etcd::proto::etcdserverpb::{Member, StatusRequest, StatusResponse};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
-use super::cluster::{Cluster, connect};
+use super::cluster::Cluster;
+use super::each::{self, Asked, EachArguments};
 use super::error::{CommandError, EXIT_FAILED};
 use super::global::Address;
+use super::login::Login;
 use super::members;
 use super::output::{Report, size, table};
+
+/// What one address answered.
+pub type MemberStatus = Asked<StatusResponse>;
 
 /// Whom to ask.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-Exit code 1 when a member does not answer, 3 when none does.
+Exit code 1 when a member does not answer, 3 when none does. What a member says is what it believes: whether it can
+serve, 'almadia health' finds out.
 
 Examples:
   almadia status --cluster                    all members, whichever address you know
   almadia status --endpoints 10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379
   almadia status --cluster -o json | jq '.members[] | select(.leader)'")]
 pub struct StatusArguments {
-    /// Ask all members of the cluster, not only the given addresses.
-    #[arg(long)]
-    pub cluster: bool,
-}
-
-/// What one address answered.
-pub struct MemberStatus {
-    /// Whom was asked.
-    pub address: Address,
-    /// The answer, or why there is none.
-    pub answer: Result<StatusResponse, String>,
+    /// Whom.
+    #[command(flatten)]
+    pub each: EachArguments,
 }
 
 /// Runs the command.
 pub async fn run(arguments: &StatusArguments, cluster: &Cluster) -> Result<Report, CommandError> {
     let given = cluster.addresses().to_vec();
     let listed = members::list(cluster, false).await;
-    let addresses = match (&listed, arguments.cluster) {
+    let addresses = match (&listed, arguments.each.cluster) {
         (Ok(members), true) => members::client_addresses(members),
         (Err(_), true) => return Err(listed.expect_err("just matched")),
         (_, false) => given,
     };
-    let statuses = ask(addresses, cluster.timeout()).await;
-    if statuses.iter().all(|status| status.answer.is_err()) {
-        let endpoints: Vec<&str> = statuses
-            .iter()
-            .map(|status| status.address.authority.as_str())
-            .collect();
-        let reason = statuses
-            .iter()
-            .find_map(|status| status.answer.as_ref().err())
-            .cloned();
-        return Err(CommandError::Unreachable {
-            endpoints: endpoints.join(", "),
-            reason: reason.unwrap_or_default(),
-        });
-    }
+    let statuses = ask_as(addresses, cluster.timeout(), cluster.login()).await;
+    each::somebody(&statuses)?;
     Ok(render(&statuses, &listed.unwrap_or_default()))
 }
 
 /// Asks all addresses at once; the answers come in the order of the addresses.
 pub async fn ask(addresses: Vec<Address>, timeout: Duration) -> Vec<MemberStatus> {
-    let mut asked = JoinSet::new();
-    for (at, address) in addresses.into_iter().enumerate() {
-        asked.spawn(async move {
-            let answer = match tokio::time::timeout(timeout, ask_one(&address, timeout)).await {
-                Ok(answer) => answer,
-                Err(_) => Err("no answer in time".to_owned()),
-            };
-            (at, MemberStatus { address, answer })
-        });
-    }
-    let mut statuses = asked.join_all().await;
-    statuses.sort_by_key(|(at, _)| *at);
-    statuses.into_iter().map(|(_, status)| status).collect()
+    ask_as(addresses, timeout, None).await
 }
 
-async fn ask_one(address: &Address, timeout: Duration) -> Result<StatusResponse, String> {
-    let channel = connect(address, timeout).await?;
-    let answer = MaintenanceClient::new(channel).status(StatusRequest {}).await;
-    answer
-        .map(tonic::Response::into_inner)
-        .map_err(|status| status.message().to_owned())
+/// The same for a user.
+pub async fn ask_as(
+    addresses: Vec<Address>,
+    timeout: Duration,
+    login: Option<Arc<Login>>,
+) -> Vec<MemberStatus> {
+    each::ask(addresses, timeout, login, |channel| async move {
+        MaintenanceClient::new(channel).status(StatusRequest {}).await
+    })
+    .await
 }
 
 fn render(statuses: &[MemberStatus], members: &[Member]) -> Report {
@@ -221,10 +198,14 @@ mod tests {
             MemberStatus {
                 address: address("h:1"),
                 answer: Ok(answer),
+                refusal: None,
+                took: Duration::ZERO,
             },
             MemberStatus {
                 address: address("h:2"),
                 answer: Err("connection refused".to_owned()),
+                refusal: None,
+                took: Duration::ZERO,
             },
         ];
         let members = [Member {
