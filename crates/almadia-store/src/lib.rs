@@ -30,7 +30,7 @@ mod view;
 
 pub use alarm::{Alarm, AlarmTable};
 pub use apply::stores;
-pub use auth::{AuthTable, Need};
+pub use auth::{AuthTable, Need, Role, User};
 pub use downgrade::Downgrade;
 pub use hash::{HistoryHash, Sealed};
 pub use lease::{Lease, LeaseChange, LeaseTable};
