@@ -2,7 +2,8 @@
 //! something that must be refused.
 
 use almadia_command::{
-    Command, Compact, Compare, CompareTarget, DeleteRange, Kind, Operation, OperationKind, Put, Range, Txn,
+    Command, Compact, Compare, CompareTarget, DeleteRange, Kind, LeaseCheckpoint, LeaseGrant, LeaseRemaining,
+    LeaseRevoke, Operation, OperationKind, Put, Range, Txn,
 };
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -36,8 +37,26 @@ fn value() -> impl Strategy<Value = Bytes> {
     "[xyz]{0,2}".prop_map(Bytes::from)
 }
 
+/// None, one of three that may be there, or one that never is.
 fn lease() -> impl Strategy<Value = i64> {
-    prop_oneof![30 => Just(0), 1 => Just(7), 1 => Just(-1)]
+    prop_oneof![30 => Just(0), 12 => lease_id(), 1 => Just(-1)]
+}
+
+fn lease_id() -> impl Strategy<Value = i64> {
+    prop_oneof![Just(1_i64), Just(2), Just(7)]
+}
+
+/// Making leases, ending them, noting the time they have left; terms are the present one (1), none (0) and another.
+fn lease_command() -> impl Strategy<Value = Kind> {
+    let grant = (0..8_i64).prop_map(|id| if id < 3 { [1, 2, 7][id as usize] } else { id });
+    let remaining = (lease_id(), 0..3000_i64).prop_map(|(id, remaining_ms)| LeaseRemaining { id, remaining_ms });
+    prop_oneof![
+        6 => (grant, 1..90_i64).prop_map(|(id, ttl)| Kind::LeaseGrant(LeaseGrant { id, ttl })),
+        3 => (0..9_i64, 0..3_u64)
+            .prop_map(|(id, expired_in_term)| Kind::LeaseRevoke(LeaseRevoke { id, expired_in_term })),
+        2 => (vec(remaining, 0..4), 0..3_u64)
+            .prop_map(|(leases, term)| Kind::LeaseCheckpoint(LeaseCheckpoint { leases, term })),
+    ]
 }
 
 fn put() -> impl Strategy<Value = Put> {
@@ -112,7 +131,7 @@ fn compare() -> impl Strategy<Value = Compare> {
         4 => (0..30_i64).prop_map(|n| Some(CompareTarget::CreateRevision(n))),
         4 => (0..30_i64).prop_map(|n| Some(CompareTarget::ModRevision(n))),
         4 => value().prop_map(|value| Some(CompareTarget::Value(value))),
-        2 => (-1..2_i64).prop_map(|n| Some(CompareTarget::Lease(n))),
+        2 => (-1..3_i64).prop_map(|n| Some(CompareTarget::Lease(n))),
         1 => Just(None),
     ];
     let compare_key = prop_oneof![30 => "[a-d]{1,2}".prop_map(Bytes::from), 1 => Just(Bytes::new())];
@@ -163,6 +182,7 @@ pub fn command() -> impl Strategy<Value = Command> {
         4 => delete().prop_map(|delete| Some(Kind::DeleteRange(delete))),
         10 => txn(2).prop_map(|txn| Some(Kind::Txn(txn))),
         1 => (-1..50_i64).prop_map(|revision| Some(Kind::Compact(Compact { revision, physical: false }))),
+        4 => lease_command().prop_map(Some),
         1 => Just(None),
     ];
     kind.prop_map(|kind| Command { kind, actor: None })

@@ -4,7 +4,7 @@
 mod commands;
 mod naive;
 
-use almadia_command::{Command, LogIndex, Range, Revision, Term, Txn};
+use almadia_command::{Command, LeaseId, LogIndex, Range, Revision, Term, Txn};
 use almadia_store::{Record, RestoredState, Sizes, Store, View};
 use bytes::Bytes;
 use naive::{Naive, Pair, Said, State};
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-const TERM: Term = Term(1);
+const TERM: Term = Term(naive::MODEL_TERM);
 
 /// What happens around one command.
 #[derive(Clone, Debug)]
@@ -108,6 +108,22 @@ fn check_view(view: &View, model: &Naive, records: &[Record], reads: &Reads) {
         );
     }
     check_sizes(view.sizes(), model, records, view.compaction_pending());
+    check_leases(view, model);
+}
+
+/// The leases, what is noted of them, and the keys that hang on each.
+fn check_leases(view: &View, model: &Naive) {
+    let found: Vec<_> = view
+        .leases()
+        .iter()
+        .map(|(id, lease)| (id.0, (lease.ttl, lease.remaining_ms)))
+        .collect();
+    let expected: Vec<_> = model.leases.iter().map(|(id, lease)| (*id, *lease)).collect();
+    assert_eq!(found, expected);
+    for (id, _) in found {
+        let keys: Vec<Vec<u8>> = view.leases().keys(LeaseId(id)).map(<[u8]>::to_vec).collect();
+        assert_eq!(keys, model.keys_on(id), "on lease {id}");
+    }
 }
 
 /// The positions of the records that a state is made of. One revision may make the same pair twice: the later
@@ -233,7 +249,7 @@ proptest! {
             held.retain(|record| view.is_live(record));
         }
         let restored = RestoredState {
-            sections: std::collections::BTreeMap::new(),
+            sections: view.sections(),
             applied: view.applied(),
             membership: view.membership().clone(),
             revision: view.revision(),

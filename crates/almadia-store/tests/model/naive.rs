@@ -3,8 +3,8 @@
 //! Written from etcd's rules, not from the store: nothing here is shared with it but the commands' types.
 
 use almadia_command::{
-    Command, Compare, CompareTarget, DeleteRange, Kind, Operation, OperationKind, Put, Range, SortOrder,
-    SortTarget, Txn,
+    Command, Compare, CompareTarget, DeleteRange, Kind, LeaseRevoke, Operation, OperationKind, Put, Range,
+    SortOrder, SortTarget, Txn,
 };
 use almadia_store::{Answer, Record, Refusal, TxnAnswer};
 use std::collections::BTreeMap;
@@ -27,6 +27,9 @@ pub enum Said {
     Deleted(i64, Vec<Pair>),
     Txn(bool, Vec<(i64, Said)>),
     Compacted,
+    Granted(i64, i64),
+    Revoked,
+    Noted,
     Range {
         pairs: Vec<Pair>,
         count: i64,
@@ -69,6 +72,9 @@ impl From<&Answer> for Said {
             Answer::DeleteRange { deleted, prev } => Self::Deleted(*deleted, pairs(prev)),
             Answer::Txn(answer) => Self::from(answer),
             Answer::Compact => Self::Compacted,
+            Answer::LeaseGrant { id, ttl } => Self::Granted(id.0, *ttl),
+            Answer::LeaseRevoke => Self::Revoked,
+            Answer::LeaseCheckpoint => Self::Noted,
             Answer::Range(range) => Self::Range {
                 pairs: pairs(&range.records),
                 count: range.count,
@@ -82,6 +88,9 @@ impl From<&Answer> for Said {
 /// What exists at some moment.
 pub type State = BTreeMap<Vec<u8>, Pair>;
 
+/// The term of every entry.
+pub const MODEL_TERM: u64 = 1;
+
 /// Everything that ever happened.
 #[derive(Clone, Debug)]
 pub struct Naive {
@@ -89,6 +98,8 @@ pub struct Naive {
     pub compacted: i64,
     /// In the order of the changes.
     pub changes: Vec<Pair>,
+    /// Seconds granted and milliseconds noted as left, by id.
+    pub leases: BTreeMap<i64, (i64, i64)>,
 }
 
 impl Naive {
@@ -98,6 +109,7 @@ impl Naive {
             revision: 1,
             compacted: 0,
             changes: Vec::new(),
+            leases: BTreeMap::new(),
         }
     }
 
@@ -125,12 +137,28 @@ impl Naive {
         let main = self.revision + 1;
         let said = match command.kind.as_ref().ok_or(Refusal::EmptyOperation)? {
             Kind::Put(put) if put.key.is_empty() => Err(Refusal::EmptyKey),
-            Kind::Put(put) if put.lease != 0 => Err(Refusal::LeaseNotFound),
+            Kind::Put(put) if !self.may_hang_on(put.lease) => Err(Refusal::LeaseNotFound),
             Kind::Put(put) => self.put(put, main),
             Kind::DeleteRange(delete) if delete.key.is_empty() => Err(Refusal::EmptyKey),
             Kind::DeleteRange(delete) => Ok(self.delete(delete, main)),
             Kind::Txn(txn) => self.txn(txn, &before),
             Kind::Compact(compact) => self.compact(compact.revision),
+            Kind::LeaseGrant(grant) if grant.id == 0 => Err(Refusal::LeaseNotFound),
+            Kind::LeaseGrant(grant) if self.leases.contains_key(&grant.id) => Err(Refusal::LeaseExists),
+            Kind::LeaseGrant(grant) => {
+                self.leases.insert(grant.id, (grant.ttl, 0));
+                Ok(Said::Granted(grant.id, grant.ttl))
+            }
+            Kind::LeaseRevoke(revoke) => self.revoke(*revoke, main),
+            Kind::LeaseCheckpoint(noted) if noted.term != MODEL_TERM => Err(Refusal::StaleTerm),
+            Kind::LeaseCheckpoint(noted) => {
+                for noted in &noted.leases {
+                    if let Some(lease) = self.leases.get_mut(&noted.id) {
+                        lease.1 = noted.remaining_ms;
+                    }
+                }
+                Ok(Said::Noted)
+            }
             other => unreachable!("this test makes no {other:?}"),
         };
         match said {
@@ -150,6 +178,32 @@ impl Naive {
         }
         self.compacted = revision;
         Ok(Said::Compacted)
+    }
+
+    fn may_hang_on(&self, lease: i64) -> bool {
+        lease == 0 || self.leases.contains_key(&lease)
+    }
+
+    /// The keys that hang on a lease, in order.
+    pub fn keys_on(&self, lease: i64) -> Vec<Vec<u8>> {
+        let now = self.now();
+        let held = now.values().filter(|pair| pair.lease == lease);
+        held.map(|pair| pair.key.clone()).collect()
+    }
+
+    fn revoke(&mut self, revoke: LeaseRevoke, main: i64) -> Result<Said, Refusal> {
+        if revoke.expired_in_term != 0 && revoke.expired_in_term != MODEL_TERM {
+            return Err(Refusal::StaleTerm);
+        }
+        self.leases.remove(&revoke.id).ok_or(Refusal::LeaseNotFound)?;
+        for key in self.keys_on(revoke.id) {
+            self.changes.push(Pair {
+                key,
+                modified: main,
+                ..Pair::default()
+            });
+        }
+        Ok(Said::Revoked)
     }
 
     fn put(&mut self, put: &Put, main: i64) -> Result<Said, Refusal> {
@@ -356,7 +410,7 @@ fn check(steps: &[Option<&OperationKind>], before: &Naive) -> Result<(), Refusal
         if (put.ignore_value || put.ignore_lease) && !now.contains_key(put.key.as_ref()) {
             return Err(Refusal::KeyNotFound);
         }
-        if put.lease != 0 {
+        if !before.may_hang_on(put.lease) {
             return Err(Refusal::LeaseNotFound);
         }
     }
