@@ -5,6 +5,7 @@
 //! pipes to peers ([`PeerNetwork`]), a log (`almadia-wal`), a store (`almadia-store`) and a [`KeeperHandle`] for
 //! file work. It never looks inside a command, opens a socket or reads a clock of its own.
 
+mod beginning;
 mod consensus;
 mod inbound;
 mod keeper;
@@ -18,6 +19,7 @@ mod state_machine;
 mod verdict;
 mod wire;
 
+pub use beginning::{BEGINNING, beginning_membership};
 pub use consensus::{Consensus, Ended, Parts, Progress, ReadIndexError, Standing};
 pub use keeper::{KeeperGone, KeeperHandle};
 pub use membership::{MemberInfo, Membered};

@@ -10,12 +10,16 @@ mod gate;
 pub mod hello;
 pub mod identity;
 mod leader;
+mod leases;
 pub mod log;
 mod member;
 mod proposer;
 mod reads;
+pub mod restoring;
 mod upkeep;
 mod waiters;
 
 pub use almadia_consensus::{MemberInfo, Membered, Settings, Standing};
+pub use leader::AskError;
+pub use leases::TimeLeft;
 pub use member::{Applied, Ingredients, Member, ProposeError, ReadError, Status};
