@@ -3,14 +3,22 @@
 //! Which questions there are stands here; what is answered stands with those who know. A question carries everything
 //! it needs and may be heard twice.
 
+use crate::forward::client;
+use crate::leases::Lessor;
+use almadia_command::LeaseId;
 use almadia_consensus::Consensus;
 use bytes::Bytes;
 use prost::Message;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Before a question is asked again: a new leader needs a moment before it answers.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// What a member may ask the leader.
 #[derive(Clone, PartialEq, Message)]
 pub struct Question {
-    #[prost(oneof = "QuestionKind", tags = "1")]
+    #[prost(oneof = "QuestionKind", tags = "1, 2, 3, 4")]
     pub kind: Option<QuestionKind>,
 }
 
@@ -20,12 +28,47 @@ pub enum QuestionKind {
     /// Whether it leads and answers: for tests of the way.
     #[prost(bool, tag = "1")]
     AreYouThere(bool),
+    /// Renew these leases.
+    #[prost(message, tag = "2")]
+    KeepAlive(LeaseIds),
+    /// What this lease has left.
+    #[prost(int64, tag = "3")]
+    LeaseTimeLeft(i64),
+    /// All leases, soonest to end first.
+    #[prost(bool, tag = "4")]
+    LeasesByExpiry(bool),
+}
+
+/// Several leases.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct LeaseIds {
+    #[prost(int64, repeated, tag = "1")]
+    pub leases: Vec<i64>,
+}
+
+/// What came of renewing several leases, in their order.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct KeptAlive {
+    /// Seconds granted; 0 for no such lease, -1 when that is still open and is to be asked again.
+    #[prost(int64, repeated, tag = "1")]
+    pub ttls: Vec<i64>,
+}
+
+/// What a lease has left.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct LeaseLeft {
+    /// Seconds.
+    #[prost(int64, tag = "1")]
+    pub granted: i64,
+    /// Milliseconds; 0 when there is no such lease or it has reached its end.
+    #[prost(int64, tag = "2")]
+    pub remaining_ms: i64,
 }
 
 /// What the leader answers.
 #[derive(Clone, PartialEq, Message)]
 pub struct Answer {
-    #[prost(oneof = "AnswerKind", tags = "1")]
+    #[prost(oneof = "AnswerKind", tags = "1, 2, 3, 4")]
     pub kind: Option<AnswerKind>,
 }
 
@@ -35,6 +78,21 @@ pub enum AnswerKind {
     /// See [`QuestionKind::AreYouThere`].
     #[prost(bool, tag = "1")]
     Here(bool),
+    /// See [`QuestionKind::KeepAlive`].
+    #[prost(message, tag = "2")]
+    KeptAlive(KeptAlive),
+    /// See [`QuestionKind::LeaseTimeLeft`].
+    #[prost(message, tag = "3")]
+    LeaseTimeLeft(LeaseLeft),
+    /// See [`QuestionKind::LeasesByExpiry`].
+    #[prost(message, tag = "4")]
+    Leases(LeaseIds),
+}
+
+impl From<QuestionKind> for Question {
+    fn from(kind: QuestionKind) -> Self {
+        Self { kind: Some(kind) }
+    }
 }
 
 impl Question {
@@ -69,12 +127,13 @@ pub enum AskError {
 #[derive(Clone)]
 pub struct Duties {
     consensus: Consensus,
+    lessor: Lessor,
 }
 
 impl Duties {
     /// For this member.
-    pub fn new(consensus: Consensus) -> Self {
-        Self { consensus }
+    pub fn new(consensus: Consensus, lessor: Lessor) -> Self {
+        Self { consensus, lessor }
     }
 
     /// Answers, if this member leads and knows the question.
@@ -84,6 +143,24 @@ impl Duties {
         }
         let kind = match question.kind? {
             QuestionKind::AreYouThere(_) => AnswerKind::Here(true),
+            QuestionKind::KeepAlive(LeaseIds { leases }) => {
+                let ttls = self.lessor.keep_alive(&leases).await?;
+                AnswerKind::KeptAlive(KeptAlive { ttls })
+            }
+            QuestionKind::LeaseTimeLeft(lease) => {
+                let left = self.lessor.time_left(LeaseId(lease)).await?;
+                let (granted, left) = left.unwrap_or_default();
+                let remaining_ms = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
+                AnswerKind::LeaseTimeLeft(LeaseLeft {
+                    granted,
+                    remaining_ms,
+                })
+            }
+            QuestionKind::LeasesByExpiry(_) => {
+                let leases = self.lessor.by_expiry().await?;
+                let leases = leases.into_iter().map(|lease| lease.0).collect();
+                AnswerKind::Leases(LeaseIds { leases })
+            }
         };
         Some(Answer { kind: Some(kind) })
     }
@@ -95,5 +172,57 @@ impl Duties {
         };
         let answer = self.answer(question).await;
         answer.map_or_else(Bytes::new, |answer| answer.encode_to_vec().into())
+    }
+}
+
+/// A member's side: asks whoever leads. Cheap to clone.
+#[derive(Clone)]
+pub struct Asker {
+    /// Who leads.
+    pub consensus: Consensus,
+    /// The way to another leader.
+    pub forward: mpsc::Sender<client::Outgoing>,
+    /// What this member answers while it leads itself.
+    pub duties: Duties,
+    /// How long an answer is waited for.
+    pub limit: Duration,
+}
+
+impl Asker {
+    /// Asks whoever leads, this member included, and asks again when there was no answer: a question must be such that
+    /// hearing it twice does no harm.
+    ///
+    /// # Errors
+    /// [`AskError`] when nobody answered in time.
+    pub async fn ask(&self, question: Question) -> Result<Answer, AskError> {
+        match tokio::time::timeout(self.limit, self.ask_until_answered(question)).await {
+            Ok(answer) => answer,
+            Err(_) if self.consensus.standing().borrow().leader.is_none() => Err(AskError::NoLeader),
+            Err(_) => Err(AskError::TimedOut),
+        }
+    }
+
+    async fn ask_until_answered(&self, question: Question) -> Result<Answer, AskError> {
+        let mut standing = self.consensus.standing();
+        let bytes = question.encode_bytes();
+        loop {
+            let leads = standing
+                .wait_for(|standing| standing.leader.is_some())
+                .await
+                .map_err(|_| AskError::Stopped)?
+                .leading;
+            let answer = if leads {
+                self.duties.answer(question.clone()).await
+            } else {
+                let (give, take) = oneshot::channel();
+                let asked = self.forward.send(client::Outgoing::Ask(bytes.clone(), give));
+                asked.await.map_err(|_| AskError::Stopped)?;
+                take.await.ok().and_then(Answer::from_bytes)
+            };
+            if let Some(answer) = answer {
+                return Ok(answer);
+            }
+            tokio::time::sleep(RETRY).await;
+        }
     }
 }

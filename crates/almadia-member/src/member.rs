@@ -6,28 +6,26 @@
 use crate::backup::Backup;
 use crate::forward::{client, service};
 use crate::gate::SpaceGate;
-use crate::leader::{Answer, AskError, Duties, Question};
+use crate::leader::{Answer, AskError, Asker, Duties, Question};
+use crate::leases::{LeaseDesk, Lessor, LessorParts};
 use crate::log::LogPage;
-use crate::proposer;
+use crate::proposer::{self, Proposals};
 use crate::reads;
 use crate::upkeep::{Sizes, Upkeep};
-use crate::waiters::{Settled, Waiters};
+use crate::waiters::Waiters;
 use almadia_command::{ClusterId, Command, Kind, LogIndex, MemberId, Term};
 use almadia_consensus::{
     AppliedBatch, ApplySink, Consensus, KeeperHandle, Lane, MemberInfo, Membered, Parts, PeerNetwork, Pipe,
     Settings,
 };
 use almadia_disk::Disk;
-use almadia_store::{Outcome, Store, View};
+use almadia_store::{Outcome, Store, View, WatchHub};
 use almadia_wal::Wal;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-
-/// After a proposal was lost to a change of leader: the new one needs a moment before it accepts.
-const RETRY: Duration = Duration::from_millis(10);
 
 /// How long a stop waits for another member to take leadership.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(3);
@@ -74,11 +72,12 @@ struct Inner {
     name: String,
     request_limit: Duration,
     consensus: Consensus,
-    proposals: mpsc::Sender<proposer::Queued>,
+    proposals: Proposals,
     reads: mpsc::Sender<reads::Queued>,
-    forward: mpsc::Sender<client::Outgoing>,
     duties: Duties,
+    leases: LeaseDesk,
     recovered: watch::Receiver<bool>,
+    watches: WatchHub,
     wal: Wal,
     keeper: KeeperHandle,
     gate: SpaceGate,
@@ -193,6 +192,8 @@ impl Member {
         let (batches, queue) = mpsc::unbounded_channel();
         let (tell_applied, applied) = watch::channel(parts.store.views().load().applied().0);
         tokio::spawn(settle(queue, waiters.clone()));
+        let watches = parts.store.watches();
+        tokio::spawn(watches.clone().run());
         let runtime = parts.consensus_runtime;
         let wal = parts.wal.clone();
         let consensus = Parts {
@@ -216,6 +217,19 @@ impl Member {
             waiters.clone(),
             forward.clone(),
         );
+        let proposals = Proposals::new(proposals, parts.request_limit);
+        let lessor = Lessor::start(LessorParts {
+            consensus: consensus.clone(),
+            proposals: proposals.clone(),
+            applied: applied.clone(),
+        });
+        let duties = Duties::new(consensus.clone(), lessor);
+        let asker = Asker {
+            consensus: consensus.clone(),
+            forward: forward.clone(),
+            duties: duties.clone(),
+            limit: parts.request_limit,
+        };
         let (gate, sizes) = (SpaceGate::default(), Arc::new(Sizes::default()));
         let upkeep = Upkeep {
             consensus: consensus.clone(),
@@ -232,10 +246,11 @@ impl Member {
             own: parts.own,
             name: parts.name,
             request_limit: parts.request_limit,
-            reads: reads::start(consensus.clone(), applied, forward.clone()),
-            forward,
-            duties: Duties::new(consensus.clone()),
+            reads: reads::start(consensus.clone(), applied, forward),
+            duties,
+            leases: LeaseDesk::new(parts.own, parts.drawn, asker, parts.request_limit),
             recovered: watch_recovery(&runtime, consensus.clone()),
+            watches,
             consensus,
             proposals,
             wal,
@@ -265,38 +280,11 @@ impl Member {
         if matches!(&command.kind, Some(Kind::Txn(_))) && Command::decode_bytes(bytes.clone()).is_err() {
             return Err(ProposeError::Malformed);
         }
-        let outcome = tokio::time::timeout(self.inner.request_limit, self.propose_until_settled(bytes)).await;
-        let applied = outcome.unwrap_or(Err(ProposeError::TimedOut))?;
+        let applied = self.inner.proposals.try_propose(bytes).await?;
         if physical && applied.outcome.result.is_ok() {
             self.compaction_done().await;
         }
         Ok(applied)
-    }
-
-    async fn propose_until_settled(&self, bytes: bytes::Bytes) -> Result<Applied, ProposeError> {
-        loop {
-            let (give, take) = oneshot::channel();
-            self.inner
-                .proposals
-                .try_send((bytes.clone(), give))
-                .map_err(|error| match error {
-                    mpsc::error::TrySendError::Full(_) => ProposeError::Busy,
-                    mpsc::error::TrySendError::Closed(_) => ProposeError::Stopped,
-                })?;
-            match take.await {
-                Ok(Settled::Applied(own)) => {
-                    return Ok(Applied {
-                        outcome: own.outcome,
-                        index: own.index,
-                        term: own.term,
-                    });
-                }
-                Ok(Settled::Lost) => tokio::time::sleep(RETRY).await,
-                Ok(Settled::NoSpace) => return Err(ProposeError::NoSpace),
-                Ok(Settled::Unknown) => return Err(ProposeError::TimedOut),
-                Err(_) => return Err(ProposeError::Stopped),
-            }
-        }
     }
 
     /// Asks whoever leads, this member included, and asks again when there was no answer: a question must be such that
@@ -305,40 +293,12 @@ impl Member {
     /// # Errors
     /// [`AskError`] when nobody answered within the request limit.
     pub(crate) async fn ask_leader(&self, question: Question) -> Result<Answer, AskError> {
-        let answered =
-            tokio::time::timeout(self.inner.request_limit, self.ask_until_answered(question)).await;
-        match answered {
-            Ok(answer) => answer,
-            Err(_) if self.inner.consensus.standing().borrow().leader.is_none() => Err(AskError::NoLeader),
-            Err(_) => Err(AskError::TimedOut),
-        }
+        self.inner.leases.asker().ask(question).await
     }
 
-    async fn ask_until_answered(&self, question: Question) -> Result<Answer, AskError> {
-        let mut standing = self.inner.consensus.standing();
-        let bytes = question.encode_bytes();
-        loop {
-            let leads = standing
-                .wait_for(|standing| standing.leader.is_some())
-                .await
-                .map_err(|_| AskError::Stopped)?
-                .leading;
-            let answer = if leads {
-                self.inner.duties.answer(question.clone()).await
-            } else {
-                let (give, take) = oneshot::channel();
-                let asked = self
-                    .inner
-                    .forward
-                    .send(client::Outgoing::Ask(bytes.clone(), give));
-                asked.await.map_err(|_| AskError::Stopped)?;
-                take.await.ok().and_then(Answer::from_bytes)
-            };
-            if let Some(answer) = answer {
-                return Ok(answer);
-            }
-            tokio::time::sleep(RETRY).await;
-        }
+    /// Where requests about leases go.
+    pub(crate) fn lease_desk(&self) -> &LeaseDesk {
+        &self.inner.leases
     }
 
     async fn compaction_done(&self) {
@@ -379,6 +339,11 @@ impl Member {
     /// The newest published view.
     pub fn view(&self) -> Arc<View> {
         self.inner.consensus.view()
+    }
+
+    /// Where watching begins, on this member's own store.
+    pub fn watches(&self) -> WatchHub {
+        self.inner.watches.clone()
     }
 
     /// The highest term seen; for headers.

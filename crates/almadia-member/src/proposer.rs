@@ -5,8 +5,9 @@
 //! nothing waits. It never looks at an outcome; [`crate::waiters`] does the books.
 
 use crate::forward::client::Outgoing;
+use crate::member::{Applied, ProposeError};
 use crate::waiters::{Settled, Waiters};
-use almadia_command::{MemberId, Proposal, Term, Ticket};
+use almadia_command::{Command, MemberId, Proposal, Term, Ticket};
 use almadia_consensus::{Consensus, Refusals, Standing};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -25,6 +26,94 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(1);
 
 /// A command's bytes and who waits for what becomes of it.
 pub type Queued = (Bytes, oneshot::Sender<Settled>);
+
+/// After a proposal was lost to a change of leader: the new one needs a moment before it accepts.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// The way into the log for one command, until its outcome is known. Cheap to clone.
+#[derive(Clone)]
+pub struct Proposals {
+    queue: mpsc::Sender<Queued>,
+    limit: Duration,
+}
+
+impl Proposals {
+    /// Over the queue that [`start`] gives; `limit` is how long an outcome is waited for.
+    pub fn new(queue: mpsc::Sender<Queued>, limit: Duration) -> Self {
+        Self { queue, limit }
+    }
+
+    /// For a client's command: when too many wait already, it is refused at once.
+    ///
+    /// # Errors
+    /// [`ProposeError`].
+    pub async fn try_propose(&self, bytes: Bytes) -> Result<Applied, ProposeError> {
+        self.limited(async {
+            loop {
+                let (give, take) = oneshot::channel();
+                self.queue
+                    .try_send((bytes.clone(), give))
+                    .map_err(|error| match error {
+                        mpsc::error::TrySendError::Full(_) => ProposeError::Busy,
+                        mpsc::error::TrySendError::Closed(_) => ProposeError::Stopped,
+                    })?;
+                if let Some(done) = settled(take).await {
+                    return done;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        })
+        .await
+    }
+
+    /// For the cluster's own commands: waits for its turn among those of the clients.
+    ///
+    /// # Errors
+    /// [`ProposeError`].
+    pub async fn propose(&self, command: &Command) -> Result<Applied, ProposeError> {
+        let bytes = command.encode_bytes();
+        self.limited(async {
+            loop {
+                let (give, take) = oneshot::channel();
+                let queued = self.queue.send((bytes.clone(), give)).await;
+                queued.map_err(|_| ProposeError::Stopped)?;
+                if let Some(done) = settled(take).await {
+                    return done;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        })
+        .await
+    }
+
+    /// The member stops.
+    pub fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
+    async fn limited(
+        &self,
+        outcome: impl Future<Output = Result<Applied, ProposeError>>,
+    ) -> Result<Applied, ProposeError> {
+        let outcome = tokio::time::timeout(self.limit, outcome).await;
+        outcome.unwrap_or(Err(ProposeError::TimedOut))
+    }
+}
+
+/// What became of a proposal; `None` when it was lost and is to be proposed again.
+async fn settled(take: oneshot::Receiver<Settled>) -> Option<Result<Applied, ProposeError>> {
+    Some(match take.await {
+        Ok(Settled::Applied(own)) => Ok(Applied {
+            outcome: own.outcome,
+            index: own.index,
+            term: own.term,
+        }),
+        Ok(Settled::Lost) => return None,
+        Ok(Settled::NoSpace) => Err(ProposeError::NoSpace),
+        Ok(Settled::Unknown) => Err(ProposeError::TimedOut),
+        Err(_) => Err(ProposeError::Stopped),
+    })
+}
 
 struct Local(Arc<Waiters>);
 
