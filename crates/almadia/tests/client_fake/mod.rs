@@ -1,45 +1,49 @@
-//! A member that is just enough of etcd for the client's tests: a map, a few faults, and counters.
+//! A member that is just enough of etcd for the client's tests: a map with its history, a few faults, and counters.
 //!
-//! Not a test itself.
+//! Not a test itself. The services beyond keys stand in files of their own.
 #![allow(
     clippy::unwrap_used,
     dead_code,
+    unused_imports,
     reason = "helpers of tests, of which each test uses a part"
 )]
+
+mod access;
+mod care;
+mod leases;
+mod locks;
+mod process;
+mod watching;
+
+pub use process::Running;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use almadia_etcd::proto::etcdserverpb::cluster_server::{Cluster, ClusterServer};
+use almadia_etcd::proto::etcdserverpb::auth_server::AuthServer;
+use almadia_etcd::proto::etcdserverpb::cluster_server::ClusterServer;
 use almadia_etcd::proto::etcdserverpb::kv_server::{Kv, KvServer};
-use almadia_etcd::proto::etcdserverpb::maintenance_server::{Maintenance, MaintenanceServer};
+use almadia_etcd::proto::etcdserverpb::lease_server::LeaseServer;
+use almadia_etcd::proto::etcdserverpb::maintenance_server::MaintenanceServer;
+use almadia_etcd::proto::etcdserverpb::watch_server::WatchServer;
 use almadia_etcd::proto::etcdserverpb::*;
-use almadia_etcd::proto::mvccpb::KeyValue;
+use almadia_etcd::proto::mvccpb::event::EventType;
+use almadia_etcd::proto::mvccpb::{Event, KeyValue};
+use almadia_etcd::proto::v3electionpb::election_server::ElectionServer;
+use almadia_etcd::proto::v3lockpb::lock_server::LockServer;
+use tokio::sync::watch;
+use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 type Answer<T> = Result<Response<T>, Status>;
-type Nothing<T> = tokio_stream_free::Empty<T>;
+type Stream<T> = ReceiverStream<Result<T, Status>>;
 
-/// A stream that ends at once: the fake has no streaming calls.
-pub mod tokio_stream_free {
-    /// The stream.
-    pub struct Empty<T>(std::marker::PhantomData<fn() -> T>);
-
-    impl<T> tonic::codegen::tokio_stream::Stream for Empty<T> {
-        type Item = Result<T, tonic::Status>;
-
-        fn poll_next(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Self::Item>> {
-            std::task::Poll::Ready(None)
-        }
-    }
-}
+/// Longest wait of a test for another process.
+const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// What the member does with calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,57 +58,164 @@ pub enum Mood {
     Forgetful,
 }
 
+/// What a cluster of fakes has in common.
 #[derive(Debug, Default)]
 struct State {
     pairs: BTreeMap<Vec<u8>, Vec<u8>>,
     revision: i64,
     puts: usize,
+    /// Every change, oldest first.
+    events: Vec<Event>,
+    /// Watches that begin below are refused.
+    compacted: i64,
+    /// Watches break after this many events, once.
+    break_after: Option<usize>,
+    leases: BTreeMap<i64, leases::Lease>,
+    locks: locks::Locks,
+    access: access::Access,
+    care: care::Care,
+}
+
+/// Shared by the members of a cluster, with a bell for what happens.
+#[derive(Clone)]
+struct Shared {
+    state: Arc<Mutex<State>>,
+    bell: watch::Sender<()>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn ring(&self) {
+        self.bell.send_replace(());
+    }
+}
+
+impl State {
+    /// Makes a change, its revision and its event.
+    fn change(&mut self, kind: EventType, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+        self.revision += 1;
+        let before = match kind {
+            EventType::Put => self.pairs.insert(key.to_vec(), value.to_vec()),
+            EventType::Delete => self.pairs.remove(key),
+        };
+        let kv = KeyValue {
+            mod_revision: self.revision,
+            ..pair(key, value)
+        };
+        self.events.push(Event {
+            r#type: kind.into(),
+            kv: Some(kv),
+            prev_kv: before.as_ref().map(|before| pair(key, before)),
+        });
+        before
+    }
 }
 
 /// A running member; ends with the test.
 pub struct Fake {
     /// Where it listens: host:port.
     pub address: String,
-    state: Arc<Mutex<State>>,
-    _runtime: tokio::runtime::Runtime,
+    shared: Shared,
+    runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl Fake {
     /// Starts a member on a free port.
     pub fn start(mood: Mood) -> Self {
+        let state = Arc::new(Mutex::new(State {
+            revision: 1,
+            ..State::default()
+        }));
+        let bell = watch::channel(()).0;
+        Self::with(mood, Shared { state, bell })
+    }
+
+    /// Starts another member of the same cluster.
+    pub fn beside(&self) -> Self {
+        Self::with(Mood::Serving, self.shared.clone())
+    }
+
+    fn with(mood: Mood, shared: Shared) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let state = Arc::new(Mutex::new(State {
-            revision: 1,
-            ..State::default()
-        }));
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let service = Service {
-            state: Arc::clone(&state),
-            mood,
-        };
         let incoming = runtime.block_on(async { TcpIncoming::bind(any).unwrap().with_nodelay(Some(true)) });
         let address = incoming.local_addr().unwrap().to_string();
+        let service = Service {
+            shared: shared.clone(),
+            mood,
+            address: address.clone(),
+        };
         runtime.spawn(
             Server::builder()
                 .add_service(KvServer::new(service.clone()))
                 .add_service(ClusterServer::new(service.clone()))
+                .add_service(WatchServer::new(service.clone()))
+                .add_service(LeaseServer::new(service.clone()))
+                .add_service(LockServer::new(service.clone()))
+                .add_service(ElectionServer::new(service.clone()))
+                .add_service(AuthServer::new(service.clone()))
                 .add_service(MaintenanceServer::new(service))
                 .serve_with_incoming(incoming),
         );
         Self {
             address,
-            state,
-            _runtime: runtime,
+            shared,
+            runtime: Some(runtime),
+        }
+    }
+
+    /// Ends it: connections break, nobody listens any more.
+    pub fn stop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Writes a key, as another client would.
+    pub fn put(&self, key: &str, value: &str) {
+        self.shared
+            .lock()
+            .change(EventType::Put, key.as_bytes(), value.as_bytes());
+        self.shared.ring();
+    }
+
+    /// Deletes a key, as another client would.
+    pub fn delete(&self, key: &str) {
+        self.shared.lock().change(EventType::Delete, key.as_bytes(), b"");
+        self.shared.ring();
+    }
+
+    /// Whether there is a key that begins so.
+    pub fn has(&self, prefix: &str) -> bool {
+        let state = self.shared.lock();
+        state.pairs.keys().any(|key| key.starts_with(prefix.as_bytes()))
+    }
+
+    /// Waits for what another process brings about.
+    #[track_caller]
+    pub fn wait_until(&self, is_so: impl Fn(&Self) -> bool) {
+        let runtime = self.runtime.as_ref().expect("it runs");
+        let mut bell = self.shared.bell.subscribe();
+        loop {
+            bell.mark_unchanged();
+            if is_so(self) {
+                return;
+            }
+            let rung = runtime.block_on(async { tokio::time::timeout(WAIT_MAX, bell.changed()).await });
+            assert!(rung.is_ok(), "what was waited for never came");
         }
     }
 
     /// How many puts arrived.
     pub fn puts(&self) -> usize {
-        self.state.lock().unwrap().puts
+        self.shared.lock().puts
     }
 }
 
@@ -116,12 +227,20 @@ pub fn nobody() -> String {
 
 /// Runs the program to its end.
 pub fn almadia(endpoints: &[&str], words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_almadia"))
-        .args(words)
+    command(endpoints, words).output().unwrap()
+}
+
+/// The program, not started yet. Flags stand in front: behind `--` they would belong to somebody else.
+pub fn command(endpoints: &[&str], words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_almadia"));
+    command
         .args(["--endpoints", &endpoints.join(",")])
-        .env_remove("ALMADIA_ENDPOINTS")
-        .output()
-        .unwrap()
+        .args(words)
+        .stdin(std::process::Stdio::null());
+    for name in ["ALMADIA_ENDPOINTS", "ALMADIA_USER", "ALMADIA_PASSWORD"] {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Standard output and exit code.
@@ -134,8 +253,9 @@ pub fn outcome(output: &Output) -> (String, i32) {
 
 #[derive(Clone)]
 struct Service {
-    state: Arc<Mutex<State>>,
+    shared: Shared,
     mood: Mood,
+    address: String,
 }
 
 impl Service {
@@ -144,6 +264,10 @@ impl Service {
             Mood::NoLeader => Err(Status::unavailable("etcdserver: no leader")),
             Mood::Serving | Mood::Slow | Mood::Forgetful => Ok(()),
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.lock()
     }
 
     fn header(state: &State) -> Option<ResponseHeader> {
@@ -167,28 +291,32 @@ fn pair(key: &[u8], value: &[u8]) -> KeyValue {
 
 #[tonic::async_trait]
 impl Kv for Service {
-    type RangeStreamStream = Nothing<RangeStreamResponse>;
+    type RangeStreamStream = Stream<RangeStreamResponse>;
 
     async fn range(&self, request: Request<RangeRequest>) -> Answer<RangeResponse> {
         self.check()?;
-        let (request, state) = (request.into_inner(), self.state.lock().unwrap());
+        self.check_token(request.metadata())?;
+        let (request, state) = (request.into_inner(), self.state());
         let is_inside = |key: &[u8]| match &request.range_end[..] {
             b"" => key == &request.key[..],
             b"\0" => key >= &request.key[..],
             end => key >= &request.key[..] && key < end,
         };
-        let kvs: Vec<KeyValue> = state
+        let mut kvs: Vec<KeyValue> = state
             .pairs
             .iter()
             .filter(|(key, _)| is_inside(key))
             .map(|(key, value)| pair(key, value))
             .collect();
         let count = kvs.len() as i64;
+        if request.limit > 0 {
+            kvs.truncate(request.limit as usize);
+        }
         Ok(Response::new(RangeResponse {
             header: Self::header(&state),
+            more: count > kvs.len() as i64,
             kvs,
             count,
-            ..Default::default()
         }))
     }
 
@@ -197,11 +325,12 @@ impl Kv for Service {
         if self.mood == Mood::Slow {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
+        self.check_token(request.metadata())?;
         let wants_position = request.metadata().contains_key("almadia-position");
-        let (request, mut state) = (request.into_inner(), self.state.lock().unwrap());
+        let (request, mut state) = (request.into_inner(), self.state());
         state.puts += 1;
-        state.revision += 1;
-        let before = state.pairs.insert(request.key.to_vec(), request.value.to_vec());
+        let before = state.change(EventType::Put, &request.key, &request.value);
+        self.shared.ring();
         if self.mood == Mood::Forgetful {
             return Err(Status::unavailable("etcdserver: leader changed"));
         }
@@ -228,7 +357,7 @@ impl Kv for Service {
 
     async fn delete_range(&self, request: Request<DeleteRangeRequest>) -> Answer<DeleteRangeResponse> {
         self.check()?;
-        let (request, mut state) = (request.into_inner(), self.state.lock().unwrap());
+        let (request, mut state) = (request.into_inner(), self.state());
         let deleted = i64::from(state.pairs.remove(&request.key[..]).is_some());
         Ok(Response::new(DeleteRangeResponse {
             header: Self::header(&state),
@@ -239,7 +368,7 @@ impl Kv for Service {
 
     async fn txn(&self, _: Request<TxnRequest>) -> Answer<TxnResponse> {
         self.check()?;
-        let state = self.state.lock().unwrap();
+        let state = self.state();
         Ok(Response::new(TxnResponse {
             header: Self::header(&state),
             succeeded: true,
@@ -253,82 +382,28 @@ impl Kv for Service {
         ))
     }
 
-    async fn range_stream(&self, _: Request<RangeRequest>) -> Answer<Self::RangeStreamStream> {
-        Err(Status::unimplemented("not here"))
+    async fn range_stream(&self, request: Request<RangeRequest>) -> Answer<Self::RangeStreamStream> {
+        if !self.state().care.streams_ranges {
+            return Err(Status::unimplemented("unknown method RangeStream"));
+        }
+        let answer = self.range(request).await?.into_inner();
+        let pieces = answer.kvs.iter().map(|pair| RangeResponse {
+            header: answer.header,
+            kvs: vec![pair.clone()],
+            ..RangeResponse::default()
+        });
+        let pieces = pieces.map(|piece| RangeStreamResponse {
+            range_response: Some(piece),
+        });
+        Ok(Response::new(stream(pieces.map(Ok).collect())))
     }
 }
 
-#[tonic::async_trait]
-impl Cluster for Service {
-    async fn member_list(&self, _: Request<MemberListRequest>) -> Answer<MemberListResponse> {
-        let members = vec![Member {
-            id: 2,
-            name: "almadia-1".to_owned(),
-            ..Member::default()
-        }];
-        Ok(Response::new(MemberListResponse {
-            header: None,
-            members,
-        }))
+/// A stream of what is known already.
+fn stream<T: Send + 'static>(items: Vec<Result<T, Status>>) -> Stream<T> {
+    let (sender, receiver) = tokio::sync::mpsc::channel(items.len().max(1));
+    for item in items {
+        sender.try_send(item).expect("there is room for all");
     }
-
-    async fn member_add(&self, _: Request<MemberAddRequest>) -> Answer<MemberAddResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn member_remove(&self, _: Request<MemberRemoveRequest>) -> Answer<MemberRemoveResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn member_update(&self, _: Request<MemberUpdateRequest>) -> Answer<MemberUpdateResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn member_promote(&self, _: Request<MemberPromoteRequest>) -> Answer<MemberPromoteResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-}
-
-#[tonic::async_trait]
-impl Maintenance for Service {
-    type SnapshotStream = Nothing<SnapshotResponse>;
-
-    async fn status(&self, _: Request<StatusRequest>) -> Answer<StatusResponse> {
-        let state = self.state.lock().unwrap();
-        let (leader, raft_term) = (2, 94);
-        Ok(Response::new(StatusResponse {
-            header: Self::header(&state),
-            leader,
-            raft_term,
-            ..Default::default()
-        }))
-    }
-
-    async fn alarm(&self, _: Request<AlarmRequest>) -> Answer<AlarmResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn defragment(&self, _: Request<DefragmentRequest>) -> Answer<DefragmentResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn hash(&self, _: Request<HashRequest>) -> Answer<HashResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn hash_kv(&self, _: Request<HashKvRequest>) -> Answer<HashKvResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn snapshot(&self, _: Request<SnapshotRequest>) -> Answer<Self::SnapshotStream> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn move_leader(&self, _: Request<MoveLeaderRequest>) -> Answer<MoveLeaderResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn downgrade(&self, _: Request<DowngradeRequest>) -> Answer<DowngradeResponse> {
-        Err(Status::unimplemented("not here"))
-    }
+    ReceiverStream::new(receiver)
 }
