@@ -91,7 +91,8 @@ impl StateMachine {
     ) -> Result<(Self, Arc<ArcSwap<View>>), io::Error> {
         let view = store.publish();
         let meta = meta_of(&view)?;
-        let published = Arc::new(ArcSwap::from(view));
+        // The same place that those who watch look at: what they are told of can be read.
+        let published = store.views().place();
         let checkpoint = Arc::new(Mutex::new(meta.last_log_id.is_some().then_some(meta)));
         let machine = Self {
             store,
@@ -135,7 +136,7 @@ impl StateMachine {
     }
 
     fn publish(&mut self) {
-        self.published.store(self.store.publish());
+        self.store.publish();
     }
 
     /// What makes this state machine's checkpoints.
@@ -233,8 +234,9 @@ impl RaftStateMachine<Types> for StateMachine {
             ));
         };
         let installed = self.keeper.run(move |keeper| received.finish(keeper)).await;
-        self.store = installed.map_err(io::Error::other)?.map_err(io::Error::other)?;
-        self.publish();
+        // Not another store: those who watch go on with this one.
+        self.store
+            .replace(installed.map_err(io::Error::other)?.map_err(io::Error::other)?);
         let applied = position_of(&self.published.load());
         assert_eq!(applied, meta.last_log_id, "a snapshot holds what its header says");
         *self

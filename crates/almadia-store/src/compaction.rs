@@ -53,21 +53,24 @@ fn settle_next(state: &mut View) -> bool {
     true
 }
 
-/// Whether the first record of the revision log is settled and in a checkpoint.
+/// Whether the first record of the revision log is settled, in a checkpoint and known to those who watch. What the
+/// compacted revision itself changed stays: a watch may start there, and a tombstone of it is nowhere else.
 fn can_release(state: &View) -> bool {
     let checkpointed = Revision(state.checkpointed.load(Ordering::Relaxed));
+    let watched = Revision(state.watched.load(Ordering::Relaxed));
+    let last = checkpointed.min(watched).min(Revision(state.compacted.0 - 1));
     let first = state.revlog.start();
     first < state.settled
         && state
             .revlog
             .get(first)
-            .is_some_and(|record| record.mod_revision() <= checkpointed)
+            .is_some_and(|record| record.mod_revision() <= last)
 }
 
 fn release_first(state: &mut View) -> bool {
     let released = can_release(state);
-    if released {
-        state.revlog.pop_front();
+    if released && let Some(record) = state.revlog.pop_front() {
+        state.released = record.mod_revision();
     }
     released
 }

@@ -27,6 +27,7 @@ mod store;
 mod table;
 mod txn;
 mod view;
+pub mod watch;
 
 pub use alarm::{Alarm, AlarmTable};
 pub use apply::stores;
@@ -41,3 +42,4 @@ pub use store::{Store, Views};
 pub use table::TableError;
 pub use txn::{NESTING_MAX, is_read_only};
 pub use view::{Sizes, View};
+pub use watch::WatchHub;

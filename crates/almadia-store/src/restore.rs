@@ -61,8 +61,9 @@ pub(crate) fn restore(restored: RestoredState) -> Result<View, RestoreError> {
     } = restored;
     check_order(revision, compacted, &records)?;
     let mut revlog = Sequence::default();
+    let from = records.partition_point(|record| record.mod_revision() < compacted);
     let after = records.partition_point(|record| record.mod_revision() <= compacted);
-    records[after..]
+    records[from..]
         .iter()
         .for_each(|record| revlog.push(record.clone()));
     // A stable sort: the versions of a key stay in the order of the changes.
@@ -82,6 +83,10 @@ pub(crate) fn restore(restored: RestoredState) -> Result<View, RestoreError> {
         revision,
         compacted,
         index,
+        // What the compacted revision itself changed is there for those who watch from it on; what it superseded is
+        // left out below.
+        settled: (after - from) as u64,
+        released: Revision((compacted.0 - 1).max(0)),
         revlog,
         sizes,
         leases,

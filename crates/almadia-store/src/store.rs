@@ -7,6 +7,7 @@ use crate::compaction;
 use crate::outcome::Outcome;
 use crate::restore::{self, RestoreError, RestoredState};
 use crate::view::View;
+use crate::watch::{Publisher, WatchHub};
 use almadia_command::{Command, LogIndex, Revision, Term};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -18,6 +19,7 @@ pub struct Store {
     /// What has been applied so far. Readers see it from the next [`Store::publish`] on.
     state: View,
     views: Views,
+    publisher: Publisher,
 }
 
 /// Where the latest published view is found. Cheap to clone; loading never locks.
@@ -30,6 +32,11 @@ impl Views {
     /// The view that was published last.
     pub fn load(&self) -> Arc<View> {
         self.latest.load_full()
+    }
+
+    /// The place itself, for those who load from it on their own.
+    pub fn place(&self) -> Arc<ArcSwap<View>> {
+        self.latest.clone()
     }
 }
 
@@ -47,17 +54,24 @@ impl Store {
         Ok(Self::with_state(restore::restore(restored)?))
     }
 
-    fn with_state(state: View) -> Self {
+    fn with_state(mut state: View) -> Self {
         let views = Views {
             latest: Arc::new(ArcSwap::from_pointee(state.clone())),
         };
-        Self { state, views }
+        let publisher = Publisher::new(views.clone());
+        state.watched = publisher.held();
+        Self {
+            state,
+            views,
+            publisher,
+        }
     }
 
-    /// Puts another state in the place of this one, for those who hold [`Views`] too: a snapshot that a follower
-    /// was sent. The next [`Views::load`] finds it.
+    /// Puts another state in the place of this one, for those who hold [`Views`] or watch too: a snapshot that a
+    /// follower was sent. The next [`Views::load`] finds it.
     pub fn replace(&mut self, other: Self) -> Arc<View> {
         self.state = other.state;
+        self.state.watched = self.publisher.held();
         self.publish()
     }
 
@@ -109,12 +123,18 @@ impl Store {
         compaction::release_some(&mut self.state);
         let view = Arc::new(self.state.clone());
         self.views.latest.store(view.clone());
+        self.publisher.published();
         view
     }
 
     /// Where readers find the published views.
     pub fn views(&self) -> Views {
         self.views.clone()
+    }
+
+    /// Where watching begins. Follows this store for as long as it lives, [`Store::replace`] included.
+    pub fn watches(&self) -> WatchHub {
+        self.publisher.hub()
     }
 
     /// The revision of the last change, published or not.

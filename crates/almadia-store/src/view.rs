@@ -29,9 +29,11 @@ pub struct View {
     /// 0 for none. Not above `revision`.
     pub(crate) compacted: Revision,
     pub(crate) index: Index,
-    /// Every record after the compacted revision, and those before it that compaction has not come to yet or that
-    /// wait for a checkpoint.
+    /// Every record from the compacted revision on, and those before it that compaction has not come to yet or that
+    /// wait for a checkpoint or for watchers to be told.
     pub(crate) revlog: Sequence,
+    /// The revision log has every record after this revision. Below the compacted one, or both are 0.
+    pub(crate) released: Revision,
     /// Positions of the revision log below this one have been settled by compaction.
     pub(crate) settled: u64,
     pub(crate) sizes: Sizes,
@@ -44,6 +46,8 @@ pub struct View {
     pub(crate) sealed: Option<Arc<Sealed>>,
     /// Shared by the store and all its views. See [`View::note_checkpointed`].
     pub(crate) checkpointed: Arc<AtomicI64>,
+    /// Watchers have been handed everything up to this revision; see [`crate::watch`].
+    pub(crate) watched: Arc<AtomicI64>,
 }
 
 /// How much the store holds.
@@ -69,6 +73,7 @@ impl View {
             compacted: Revision(0),
             index: Index::default(),
             revlog: Sequence::default(),
+            released: Revision(0),
             settled: 0,
             sizes: Sizes::default(),
             leases: LeaseTable::default(),
@@ -78,6 +83,7 @@ impl View {
             hash: HistoryHash::default(),
             sealed: None,
             checkpointed: Arc::new(AtomicI64::new(i64::MAX)),
+            watched: Arc::new(AtomicI64::new(i64::MAX)),
         }
     }
 
@@ -188,13 +194,18 @@ impl View {
 
     /// Every record after `revision`, in the order of the changes, superseded ones and tombstones included.
     ///
-    /// Complete for a `revision` at or above the compacted revision, and at or above the last
+    /// Complete for a `revision` at or above the one before the compacted revision, and at or above the last
     /// [`View::note_checkpointed`] if that is lower: compaction keeps what no checkpoint holds.
     pub fn records_after(&self, revision: Revision) -> impl Iterator<Item = &Record> {
         let start = self
             .revlog
             .partition_point(|record| record.mod_revision() <= revision);
         self.revlog.iter_from(start)
+    }
+
+    /// Whether [`View::records_after`] the revision before this one leaves nothing out.
+    pub(crate) fn holds_from(&self, revision: Revision) -> bool {
+        revision > self.released
     }
 
     /// Tells the store that everything up to `revision` is in a checkpoint, so that compaction need not keep it

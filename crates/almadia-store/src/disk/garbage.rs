@@ -102,11 +102,9 @@ impl Garbage {
         let Some(live) = self.live.get(&segment.generation) else {
             return false;
         };
-        let held = if tombstones_needed_after(segments, at) >= segment.last {
-            0
-        } else {
-            segment.counts.tombstone_bytes
-        };
+        // Tombstones of the compacted revision itself stay, so a segment that ends with it keeps its own for now.
+        let goes = tombstones_needed_after(segments, at) >= segment.last && segment.last < self.counted_at;
+        let held = if goes { 0 } else { segment.counts.tombstone_bytes };
         (live + held) * 2 < segment.counts.raw_bytes
     }
 

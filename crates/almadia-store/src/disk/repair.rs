@@ -110,7 +110,7 @@ impl Keeper {
     }
 }
 
-/// Every record from revision `first` to `last` that can be read at the compacted revision or later, in order. Holds
+/// Every record from revision `first` to `last` that can be read, or watched, at the compacted revision or later, in order. Holds
 /// a reference to each: a thousandth of the segments that are replaced.
 fn retained(view: &View, first: i64, last: i64) -> Vec<&Record> {
     let compacted = view.compacted();
@@ -118,15 +118,17 @@ fn retained(view: &View, first: i64, last: i64) -> Vec<&Record> {
         start: &[0],
         end: End::Open,
     };
+    // What the compacted revision itself changed is in the revision log whole, tombstones too.
     let old = view
         .index
         .forward(view.index.span(bounds))
-        .filter_map(|entry| entry.at(Some(compacted)));
+        .filter_map(|entry| entry.at(Some(compacted)))
+        .filter(|record| record.mod_revision() < compacted);
     let mut records: Vec<&Record> = old
         .filter(|record| (first..=last).contains(&record.mod_revision().0))
         .collect();
     records.sort_unstable_by_key(|record| record.position());
-    let from = Revision(compacted.0.max(first - 1));
+    let from = Revision((compacted.0 - 1).max(first - 1));
     records.extend(
         view.records_after(from)
             .take_while(|record| record.mod_revision().0 <= last),

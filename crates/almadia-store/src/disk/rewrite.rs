@@ -29,7 +29,8 @@ pub(super) struct Rewrite {
     batch: Batch,
     /// The compacted revision when it began: what was dead then is left out of all that it writes.
     compacted: i64,
-    /// Tombstones up to here hide nothing: what they hid is gone from older segments, and goes from these.
+    /// Tombstones up to here hide nothing: what they hid is gone from older segments, and goes from these. Below the
+    /// compacted revision, whose own tombstones can be watched.
     tombstones_to: i64,
     buffers: Buffers,
 }
@@ -52,7 +53,7 @@ impl fmt::Debug for Rewrite {
 impl Rewrite {
     fn new(segments: &[SegmentInfo], run: Range<usize>, compacted: i64, options: &Options) -> Self {
         Self {
-            tombstones_to: tombstones_needed_after(segments, run.start).min(compacted),
+            tombstones_to: tombstones_needed_after(segments, run.start).min(compacted - 1),
             old: segments[run].to_vec(),
             done: 0,
             reading: None,
@@ -100,8 +101,9 @@ impl Rewrite {
 
 /// Whether a restart needs the record: to be read, or to hide an older one that is still on disk.
 fn is_needed(stored: &Stored<'_>, view: &View, tombstones_to: i64) -> Result<bool, String> {
-    // Everything after the compacted revision can be read. Also spares an allocation.
-    if stored.main > view.compacted().0 {
+    // Everything after the compacted revision can be read, and what itself changed can be watched, tombstones too.
+    // Also spares an allocation.
+    if stored.main >= view.compacted().0 {
         return Ok(true);
     }
     if stored.is_tombstone {
