@@ -13,7 +13,10 @@ use super::engine::load::{self, Load, Plan, Window};
 use super::report::markdown;
 use super::statistics::median;
 use super::target::Target;
-use super::workload::{Calls, Kind, Spec, pool};
+use super::workload::Spec;
+use super::workload::kind::Kind;
+use super::workload::plain::Plain;
+use super::workload::values::Values;
 use crate::commands::error::{CommandError, EXIT_FAILED};
 use crate::commands::global::{Global, duration};
 use crate::commands::output::Report;
@@ -156,12 +159,13 @@ fn measure(arguments: &FailoverArguments, target: &Target, leader: usize) -> Res
         kind: Kind::Put,
         keys: 1_000,
         value_bytes: 64,
-        pool: pool(64),
+        values: Values::Random,
+        epoch: from,
     };
     let pid = Pid::from_raw(target.pids[leader].cast_signed())
         .ok_or_else(|| CommandError::usage("0 is no process id"))?;
     let (load, killed) = std::thread::scope(|scope| {
-        let running = scope.spawn(|| load::run(&plan, &mut Calls::new(spec, 0, CLIENTS_MAX, 1)));
+        let running = scope.spawn(|| load::run(&plan, &mut Plain::new(spec, 0, CLIENTS_MAX, 1)));
         std::thread::sleep(kill_at.saturating_duration_since(Instant::now()));
         let killed = Instant::now();
         let outcome = kill_process(pid, Signal::KILL);

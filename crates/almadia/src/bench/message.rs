@@ -1,14 +1,24 @@
 //! Requests as bytes, and the little that is read from answers: the hot path of the generator.
 //!
-//! Knows the wire format of protocol buffers and the field numbers of etcd's KV service; a test compares with the
+//! Knows the wire format of protocol buffers and the field numbers of etcd's services; a test compares with the
 //! generated types. Never allocates per request beyond the buffer it is given.
 
-/// Method paths.
-pub const PUT: &str = "/etcdserverpb.KV/Put";
+use super::engine::method::Method;
+
+/// Put.
+pub const PUT: Method = Method::unary("/etcdserverpb.KV/Put");
 /// Range.
-pub const RANGE: &str = "/etcdserverpb.KV/Range";
+pub const RANGE: Method = Method::unary("/etcdserverpb.KV/Range");
 /// Transactions.
-pub const TXN: &str = "/etcdserverpb.KV/Txn";
+pub const TXN: Method = Method::unary("/etcdserverpb.KV/Txn");
+/// Watches.
+pub const WATCH: Method = Method::subscription("/etcdserverpb.Watch/Watch");
+/// Grants a lease.
+pub const LEASE_GRANT: Method = Method::unary("/etcdserverpb.Lease/LeaseGrant");
+/// Revokes a lease.
+pub const LEASE_REVOKE: Method = Method::unary("/etcdserverpb.Lease/LeaseRevoke");
+/// Renews leases.
+pub const LEASE_KEEP_ALIVE: Method = Method::exchange("/etcdserverpb.Lease/LeaseKeepAlive");
 
 const VARINT: u64 = 0;
 const LEN: u64 = 2;
@@ -51,19 +61,40 @@ pub fn range(out: &mut Vec<u8>, range: &Range<'_>) {
     }
 }
 
-/// Appends a `TxnRequest`: if the key was last written at `revision`, write it, else read it.
-pub fn swap(out: &mut Vec<u8>, key: &[u8], revision: u64, value: &[u8]) {
+/// Appends a `PutRequest` of a key that goes with a lease.
+pub fn put_with_lease(out: &mut Vec<u8>, key: &[u8], value: &[u8], lease: u64) {
+    put(out, key, value);
+    number(out, 3, lease);
+}
+
+/// Appends a `TxnRequest`: if the key was last written at `revision` (0: if it does not exist), write it, else read it.
+/// `lease` 0 is none.
+pub fn guarded_put(out: &mut Vec<u8>, key: &[u8], revision: u64, value: &[u8], lease: u64) {
+    guarded(out, key, revision, |operation| {
+        nested(operation, 2, |request| match lease {
+            0 => put(request, key, value),
+            lease => put_with_lease(request, key, value, lease),
+        });
+    });
+}
+
+/// Appends a `TxnRequest`: if the key was last written at `revision`, delete it, else read it.
+pub fn guarded_delete(out: &mut Vec<u8>, key: &[u8], revision: u64) {
+    guarded(out, key, revision, |operation| {
+        nested(operation, 3, |request| bytes(request, 1, key));
+    });
+}
+
+fn guarded(out: &mut Vec<u8>, key: &[u8], revision: u64, then: impl FnOnce(&mut Vec<u8>)) {
     const TARGET_MOD: u64 = 2;
     nested(out, 1, |compare| {
         number(compare, 2, TARGET_MOD);
         bytes(compare, 3, key);
         number(compare, 6, revision);
     });
-    nested(out, 2, |operation| {
-        nested(operation, 2, |request| put(request, key, value))
-    });
+    nested(out, 2, then);
     nested(out, 3, |operation| {
-        nested(operation, 1, |request| bytes(request, 1, key))
+        nested(operation, 1, |request| bytes(request, 1, key));
     });
 }
 
@@ -74,12 +105,120 @@ pub fn put_in_txn(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     });
 }
 
+/// Appends a `LeaseGrantRequest`; `id` 0 lets the server choose.
+pub fn lease_grant(out: &mut Vec<u8>, id: u64, ttl_seconds: u64) {
+    number(out, 1, ttl_seconds);
+    number(out, 2, id);
+}
+
+/// Appends a `LeaseKeepAliveRequest` or a `LeaseRevokeRequest`.
+pub fn lease_id(out: &mut Vec<u8>, id: u64) {
+    number(out, 1, id);
+}
+
+/// What a watch asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Watch<'a> {
+    /// First key.
+    pub key: &'a [u8],
+    /// End of the range.
+    pub end: &'a [u8],
+    /// The first revision to be told; 0: from now on.
+    pub start_revision: u64,
+    /// Now and then say how far it is.
+    pub progress_notify: bool,
+    /// Tell the pair as it was before.
+    pub prev_kv: bool,
+}
+
+/// Appends a `WatchRequest` that creates a watch.
+pub fn watch(out: &mut Vec<u8>, watch: &Watch<'_>) {
+    nested(out, 1, |create| {
+        bytes(create, 1, watch.key);
+        bytes(create, 2, watch.end);
+        for (field, value) in [
+            (3, watch.start_revision),
+            (4, u64::from(watch.progress_notify)),
+            (6, u64::from(watch.prev_kv)),
+        ] {
+            if value != 0 {
+                number(create, field, value);
+            }
+        }
+    });
+}
+
+/// What a `WatchResponse` says besides its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WatchAnswer<'a> {
+    /// The watch it is about.
+    pub watch_id: u64,
+    /// The watch was created.
+    pub is_created: bool,
+    /// The watch has ended.
+    pub is_canceled: bool,
+    /// The revision up to which history is gone, when that is why it ended.
+    pub compact_revision: u64,
+    /// Why it ended.
+    pub cancel_reason: &'a [u8],
+}
+
+/// Reads a `WatchResponse` but for its events.
+pub fn watch_answer(answer: &[u8]) -> WatchAnswer<'_> {
+    let mut read = WatchAnswer::default();
+    for field in fields(answer) {
+        match field {
+            (2, Field::Number(id)) => read.watch_id = id,
+            (3, Field::Number(yes)) => read.is_created = yes != 0,
+            (4, Field::Number(yes)) => read.is_canceled = yes != 0,
+            (5, Field::Number(revision)) => read.compact_revision = revision,
+            (6, Field::Bytes(reason)) => read.cancel_reason = reason,
+            _ => {}
+        }
+    }
+    read
+}
+
+/// An event of a `WatchResponse`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// The revision of the change.
+    pub revision: u64,
+    /// What was written; empty when the key was deleted.
+    pub value: &'a [u8],
+}
+
+/// The events of a `WatchResponse`, in its order.
+pub fn events(answer: &[u8]) -> impl Iterator<Item = Event<'_>> {
+    all_bytes(answer, 11).map(|event| {
+        let pair = find_bytes(event, 2);
+        Event {
+            revision: find_number(pair, 3),
+            value: find_bytes(pair, 5),
+        }
+    })
+}
+
+/// The mod revision of the pair that the other branch of a guarded transaction has read; 0 when there was none.
+pub fn found_revision(answer: &[u8]) -> u64 {
+    find_number(find_bytes(find_bytes(find_bytes(answer, 3), 1), 2), 3)
+}
+
 /// `header.revision` of any answer; 0 when it is missing.
 pub fn revision(answer: &[u8]) -> u64 {
-    match fields(answer).find(|field| field.0 == 1) {
-        Some((_, Field::Bytes(header))) => find_number(header, 3),
-        _ => 0,
-    }
+    find_number(find_bytes(answer, 1), 3)
+}
+
+/// The first field of this number with bytes; empty when it is missing.
+fn find_bytes(message: &[u8], number: u64) -> &[u8] {
+    all_bytes(message, number).next().unwrap_or_default()
+}
+
+fn all_bytes(message: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
+    fields(message).filter_map(move |field| match field {
+        (found, Field::Bytes(content)) if found == number => Some(content),
+        _ => None,
+    })
 }
 
 /// The number in a field; 0 when it is missing, as on the wire.
@@ -94,9 +233,7 @@ pub fn find_number(message: &[u8], number: u64) -> u64 {
 
 /// How often a field with bytes occurs.
 pub fn count_of(message: &[u8], number: u64) -> usize {
-    fields(message)
-        .filter(|field| field.0 == number && matches!(field.1, Field::Bytes(_)))
-        .count()
+    all_bytes(message, number).count()
 }
 
 /// A field's content.
@@ -169,100 +306,5 @@ fn read_varint(message: &mut &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use almadia_etcd::proto::etcdserverpb::compare::{CompareTarget, TargetUnion};
-    use almadia_etcd::proto::etcdserverpb::request_op::Request;
-    use almadia_etcd::proto::etcdserverpb::{
-        PutRequest, RangeRequest, RangeResponse, ResponseHeader, TxnRequest, TxnResponse,
-    };
-    use almadia_etcd::proto::mvccpb::KeyValue;
-    use proptest::prelude::*;
-    use prost::Message;
-
-    #[test]
-    fn requests_are_what_the_generated_types_read() {
-        let value = vec![7; 300];
-        let mut out = Vec::new();
-        put(&mut out, b"k", &value);
-        let read = PutRequest::decode(&out[..]).expect("valid");
-        assert_eq!((&read.key[..], &read.value[..]), (&b"k"[..], &value[..]));
-
-        out.clear();
-        let wish = Range {
-            key: b"a",
-            end: b"b",
-            limit: 500,
-            serializable: true,
-            count_only: true,
-        };
-        range(&mut out, &wish);
-        let read = RangeRequest::decode(&out[..]).expect("valid");
-        assert_eq!(
-            (read.limit, read.serializable, read.count_only),
-            (500, true, true)
-        );
-        assert_eq!((&read.key[..], &read.range_end[..]), (&b"a"[..], &b"b"[..]));
-
-        out.clear();
-        swap(&mut out, b"k", 1234, &value);
-        let read = TxnRequest::decode(&out[..]).expect("valid");
-        assert_eq!(read.compare[0].target, i32::from(CompareTarget::Mod));
-        assert_eq!(read.compare[0].target_union, Some(TargetUnion::ModRevision(1234)));
-        let Some(Request::RequestPut(written)) = &read.success[0].request else {
-            panic!("a put")
-        };
-        assert_eq!(&written.value[..], &value[..]);
-        let Some(Request::RequestRange(asked)) = &read.failure[0].request else {
-            panic!("a range")
-        };
-        assert_eq!(&asked.key[..], b"k");
-
-        out.clear();
-        put_in_txn(&mut out, b"a", b"1");
-        put_in_txn(&mut out, b"b", &value);
-        assert_eq!(TxnRequest::decode(&out[..]).expect("valid").success.len(), 2);
-    }
-
-    #[test]
-    fn answers_are_read() {
-        let header = Some(ResponseHeader {
-            revision: 300,
-            member_id: 5,
-            ..Default::default()
-        });
-        let kvs = vec![
-            KeyValue {
-                key: "a".into(),
-                ..KeyValue::default()
-            };
-            3
-        ];
-        let range = RangeResponse {
-            header,
-            kvs,
-            count: 777,
-            ..Default::default()
-        }
-        .encode_to_vec();
-        assert_eq!(
-            (revision(&range), count_of(&range, 2), find_number(&range, 4)),
-            (300, 3, 777)
-        );
-        let txn = TxnResponse {
-            header: None,
-            succeeded: true,
-            ..Default::default()
-        }
-        .encode_to_vec();
-        assert_eq!((revision(&txn), find_number(&txn, 2)), (0, 1));
-    }
-
-    proptest! {
-        /// Promise: no answer makes the generator panic.
-        #[test]
-        fn garbage_is_survived(answer in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = (revision(&answer), count_of(&answer, 2), find_number(&answer, 4));
-        }
-    }
-}
+#[path = "message_tests.rs"]
+mod tests;

@@ -1,10 +1,12 @@
 //! `almadia bench`: measures any etcd v3 cluster, or two side by side.
 //!
-//! A `Kind` of load becomes a `Slice` on a `Target`; slices become a `Summary`, summaries a table. The load itself is
-//! made by `engine`. Measures and tells; never judges.
+//! A `Kind` of load becomes a `Slice` on a `Target`; slices become a `Summary`, summaries a table. A `Disturbance` becomes a
+//! `Course`: writes before it and during it. The load itself is made by `engine`. Measures and tells; never judges.
 
+mod disturbance;
 pub mod engine;
 mod failover;
+mod flags;
 mod message;
 mod process;
 mod report;
@@ -12,17 +14,16 @@ mod run;
 mod slice;
 mod statistics;
 mod summary;
+mod tally;
 mod target;
+mod watchers;
 mod workload;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::ValueEnum;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-
+use self::flags::{SingleFlags, Word, words};
 use self::target::Receiver;
-use self::workload::Kind;
 use crate::commands;
 use crate::commands::error::CommandError;
 use crate::commands::global::{Global, duration};
@@ -45,15 +46,17 @@ Examples:
   almadia bench put --rate 5000 --clients 256           how late are answers at a fixed load?
   almadia bench all --endpoints $A --pids 11,12,13 --name almadia \\
       --versus $B --versus-pids 21,22,23 --versus-name etcd
+  almadia bench watch --watchers 100 --rate 200 --pids 11,12,13
+  almadia bench compaction --revisions 1000000          how late are writes while history is dropped?
   almadia bench failover --pids 11,12,13                kills the leader; how long are writes impossible?"
 )]
 pub struct BenchArguments {
     /// Special measurements.
     #[command(subcommand)]
     pub special: Option<Special>,
-    /// What to call; `all` is everything. Default: put.
-    #[arg(value_name = "LOAD", value_parser = loads())]
-    pub loads: Vec<Loads>,
+    /// What to call, or what disturbs writes; `all` is all loads. Default: put.
+    #[arg(value_name = "LOAD", value_parser = words())]
+    pub words: Vec<Word>,
     /// Numbers of clients, each waiting for its answer before it calls again [default: depends on the load].
     #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub clients: Vec<u32>,
@@ -84,7 +87,7 @@ pub struct BenchArguments {
     /// How often each measurement is repeated; the median is shown.
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
-    /// Calls per second, whether answers come or not [default: as fast as answers come].
+    /// Calls per second, whether answers come or not [default: as fast as answers come; watch: 200, fewer for many watchers].
     #[arg(long, value_name = "N", value_parser = rate)]
     pub rate: Option<f64>,
     /// Connections [default: 1 for 1 client, 4 up to 64, 8 up to 256, else 16].
@@ -111,6 +114,9 @@ pub struct BenchArguments {
     /// What to call the other cluster.
     #[arg(long, value_name = "NAME", default_value = "versus", requires = "versus")]
     pub versus_name: String,
+    /// What only some loads need.
+    #[command(flatten)]
+    pub single: SingleFlags,
 }
 
 /// Measurements that are not a load.
@@ -118,21 +124,6 @@ pub struct BenchArguments {
 pub enum Special {
     /// Kill the leader and measure how long no write is possible.
     Failover(failover::FailoverArguments),
-}
-
-/// A word on the command line: one load, or all.
-#[derive(Clone, Debug)]
-pub struct Loads(Vec<Kind>);
-
-fn loads() -> impl TypedValueParser<Value = Loads> {
-    let kinds = Kind::value_variants()
-        .iter()
-        .filter_map(ValueEnum::to_possible_value);
-    let all = PossibleValue::new("all").help("All of them, one after the other");
-    PossibleValuesParser::new(kinds.chain([all])).map(|word| {
-        let kind = Kind::from_str(&word, false);
-        Loads(kind.map_or_else(|_| Kind::ALL.to_vec(), |kind| vec![kind]))
-    })
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -204,7 +204,7 @@ fn figures(figures: &Figures, is_ratio: bool) -> Vec<String> {
 }
 
 /// Three significant digits; ratios are marked.
-fn number(value: f64, is_ratio: bool) -> String {
+pub fn number(value: f64, is_ratio: bool) -> String {
     let text = match value.abs() {
         large if large >= 99.95 => format!("{value:.0}"),
         middle if middle >= 9.995 => format!("{value:.1}"),
@@ -257,6 +257,7 @@ mod tests {
             },
             operations: 10,
             failures: [("gRPC code 14: no leader".to_owned(), 2)].into(),
+            is_wrong: false,
         };
         let cell = Cell {
             workload: "put 256 B".to_owned(),

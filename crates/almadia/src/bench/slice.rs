@@ -1,14 +1,20 @@
 //! One slice: one load on one cluster for a few seconds, and what it cost.
 //!
-//! Processor time is read at the moments between which operations are counted.
+//! Processor time is read at the moments between which operations are counted. With watchers the load begins when all of
+//! them watch, and ends when they were told of everything.
 
 use std::time::{Duration, Instant};
 
-use super::engine::load::{self, Load, Plan, Window};
+use super::engine::load::{self, Load, Plan, Window, Workload};
 use super::process::{Usage, disks_written_bytes};
+use super::tally::Tally;
 use super::target::Target;
-use super::workload::{Calls, Preload, Spec};
+use super::watchers::{self, Board, Expected, Watching};
+use super::workload::{self, Spec};
 use crate::commands::error::CommandError;
+
+/// Longest wait until all watchers watch.
+const WATCHING_MAX: Duration = Duration::from_secs(30);
 
 /// How a slice is run.
 #[derive(Clone, Debug)]
@@ -25,20 +31,24 @@ pub struct Slice {
     pub warm_up: Duration,
     /// Time that is counted.
     pub duration: Duration,
+    /// Who is told of the load's writes, and over which connections.
+    pub watching: Option<(Watching, Vec<String>)>,
 }
 
 /// What came of a slice.
 pub struct SliceResult {
     /// Operations, latencies, failures.
     pub load: Load,
+    /// With watchers: their events, whose failures are among those of `load`, too.
+    pub events: Option<Load>,
     /// The time that was counted.
     pub seconds: f64,
     /// Processor time of the members, if their processes are known.
     pub server_cpu: Option<Duration>,
     /// Bytes this machine's disks wrote.
     pub written_bytes: Option<u64>,
-    /// Processor time of the generator.
-    pub generator_cpu: Duration,
+    /// Processor time of the generator, if it belongs to this load alone.
+    pub generator_cpu: Option<Duration>,
 }
 
 impl SliceResult {
@@ -60,11 +70,64 @@ pub fn run(
     connections: &[String],
     seed: u64,
 ) -> Result<SliceResult, CommandError> {
+    let Some((watching, places)) = &slice.watching else {
+        return Ok(calls(slice, target, connections, seed, None)?.0);
+    };
+    let board = Board::default();
+    let (mut result, events) = std::thread::scope(|scope| {
+        let listening = scope.spawn(|| watchers::run(watching, places, slice.spec.epoch, &board));
+        let outcome = wait_for_watchers(watching, &board)
+            .and_then(|()| calls(slice, target, connections, seed, Some(&board)));
+        let expected = match &outcome {
+            Ok((result, written)) => Expected::Written(written.clone(), result.load.uncertain),
+            Err(_) => Expected::Nothing,
+        };
+        board.expected.set(expected).expect("set nowhere else");
+        let events = listening.join().map_err(|_| panicked())?;
+        match (outcome, events.failures.keys().next()) {
+            (Ok((result, _)), _) => Ok((result, events)),
+            (Err(_), Some(reason)) => Err(CommandError::failed(format!("{}: {reason}", target.name))),
+            (Err(error), None) => Err(error),
+        }
+    })?;
+    for (reason, count) in &events.failures {
+        result.load.note_failure(reason, *count);
+    }
+    result.events = Some(events);
+    Ok(result)
+}
+
+fn wait_for_watchers(watching: &Watching, board: &Board) -> Result<(), CommandError> {
+    let until = Instant::now() + WATCHING_MAX;
+    while board.created() < watching.watchers {
+        if board.is_broken() || Instant::now() > until {
+            return Err(CommandError::failed(format!(
+                "{} of {} watches were created",
+                board.created(),
+                watching.watchers
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// The calls of a slice, and what they wrote where somebody watches.
+fn calls(
+    slice: &Slice,
+    target: &Target,
+    connections: &[String],
+    seed: u64,
+    board: Option<&Board>,
+) -> Result<(SliceResult, Vec<Tally>), CommandError> {
     let from = Instant::now() + slice.warm_up;
     let window = Window {
         from,
         until: Some(from + slice.duration),
     };
+    if let Some(board) = board {
+        board.window.set(window).expect("set nowhere else");
+    }
     let threads = slice.threads.min(connections.len()).min(slice.clients).max(1);
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads)
@@ -74,27 +137,34 @@ pub fn run(
                     .map(|earlier| share(slice.clients, earlier, threads))
                     .sum();
                 scope.spawn(move || {
-                    let mut calls = Calls::new(slice.spec.clone(), first_client, plan.clients, seed);
-                    load::run(&plan, &mut calls)
+                    let mut calls = workload::calls(slice.spec.clone(), first_client, plan.clients, seed);
+                    let load = load::run(&plan, &mut *calls);
+                    (load, calls.written())
                 })
             })
             .collect();
         let before = sample_at(from, target)?;
         let after = sample_at(from + slice.duration, target)?;
         let mut load = Load::empty();
+        let mut written: Vec<Tally> = Vec::new();
         for thread in running {
-            load.add(
-                &thread
-                    .join()
-                    .map_err(|_| CommandError::failed("a thread of the generator panicked"))?,
-            );
+            let (part, tallies) = thread.join().map_err(|_| panicked())?;
+            load.add(&part);
+            written.resize(tallies.len(), Tally::default());
+            for (sum, tally) in written.iter_mut().zip(tallies) {
+                sum.add_all(tally);
+            }
         }
-        Ok(result(slice, load, &before, &after))
+        Ok((result(slice, load, &before, &after), written))
     })
 }
 
-/// Lays out all keys; returns how many transactions failed and why.
-pub fn preload(spec: &Spec, connections: &[String], clients: usize) -> Load {
+fn panicked() -> CommandError {
+    CommandError::failed("a thread of the generator panicked")
+}
+
+/// Runs a workload that has an end to its end; returns how many calls failed and why.
+pub fn complete(workload: &mut dyn Workload, connections: &[String], clients: usize) -> Load {
     let window = Window {
         from: Instant::now(),
         until: None,
@@ -106,18 +176,22 @@ pub fn preload(spec: &Spec, connections: &[String], clients: usize) -> Load {
         window,
         keep_calls: false,
     };
-    load::run(&plan, &mut Preload::new(spec.clone()))
+    load::run(&plan, workload)
 }
 
 /// What was used up to a moment.
-struct Sample {
-    at: Instant,
-    servers: Option<Usage>,
-    generator: Usage,
+pub struct Sample {
+    /// The moment.
+    pub at: Instant,
+    /// By the members, if their processes are known.
+    pub servers: Option<Usage>,
+    /// By this program.
+    pub generator: Usage,
     written_bytes: Option<u64>,
 }
 
-fn sample_at(moment: Instant, target: &Target) -> Result<Sample, CommandError> {
+/// Sleeps until `moment` and says what was used up to then.
+pub fn sample_at(moment: Instant, target: &Target) -> Result<Sample, CommandError> {
     std::thread::sleep(moment.saturating_duration_since(Instant::now()));
     let servers = match &target.pids[..] {
         [] => None,
@@ -141,19 +215,17 @@ fn result(slice: &Slice, load: Load, before: &Sample, after: &Sample) -> SliceRe
         .max(1e-9);
     let scale = slice.duration.as_secs_f64() / sampled;
     let used = before.servers.zip(after.servers);
+    let generator_cpu = after.generator.cpu.saturating_sub(before.generator.cpu);
     SliceResult {
         load,
+        events: None,
         seconds: slice.duration.as_secs_f64(),
         server_cpu: used.map(|(before, after)| after.cpu.saturating_sub(before.cpu).mul_f64(scale)),
         written_bytes: before
             .written_bytes
             .zip(after.written_bytes)
             .map(|(before, after)| (after.saturating_sub(before) as f64 * scale) as u64),
-        generator_cpu: after
-            .generator
-            .cpu
-            .saturating_sub(before.generator.cpu)
-            .mul_f64(scale),
+        generator_cpu: Some(generator_cpu.mul_f64(scale)),
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Summary {
     pub operations: u64,
     /// All failures by reason.
     pub failures: BTreeMap<String, u64>,
+    /// Watchers were not told of what was written, or not as they should.
+    pub is_wrong: bool,
 }
 
 impl Summary {
@@ -55,6 +57,10 @@ impl Summary {
             figures,
             operations: all.operations,
             failures: all.failures,
+            is_wrong: slices
+                .iter()
+                .filter_map(|slice| slice.events.as_ref())
+                .any(|events| events.failed() > 0),
         }
     }
 }
@@ -82,7 +88,7 @@ impl Figures {
             written_bytes: slice
                 .written_bytes
                 .map(|bytes| bytes as f64 / slice.load.operations as f64),
-            generator_cpu_us: Some(per_operation(slice.generator_cpu)),
+            generator_cpu_us: slice.generator_cpu.map(per_operation),
         }
     }
 
@@ -141,10 +147,11 @@ mod tests {
         }
         SliceResult {
             load,
+            events: None,
             seconds: 2.0,
             server_cpu: Some(Duration::from_millis(cpu_ms)),
             written_bytes: Some(1_000),
-            generator_cpu: Duration::from_millis(1),
+            generator_cpu: Some(Duration::from_millis(1)),
         }
     }
 

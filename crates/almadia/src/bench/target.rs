@@ -2,10 +2,14 @@
 //!
 //! Asks with the ordinary client; the load itself does not pass through here.
 
-use almadia_etcd::proto::etcdserverpb::kv_client::KvClient;
-use almadia_etcd::proto::etcdserverpb::{DeleteRangeRequest, RangeRequest, StatusResponse};
+use std::time::Duration;
 
-use super::workload;
+use almadia_etcd::proto::etcdserverpb::kv_client::KvClient;
+use almadia_etcd::proto::etcdserverpb::{
+    CompactionRequest, DeleteRangeRequest, RangeRequest, RangeResponse, StatusResponse,
+};
+
+use super::workload::{self, kube, leases};
 use crate::commands::cluster::{Cluster, Repeat, request};
 use crate::commands::error::CommandError;
 use crate::commands::global::{Address, Global, addresses};
@@ -111,6 +115,50 @@ impl Target {
             .collect())
     }
 
+    /// The newest revision.
+    pub async fn revision(&self) -> Result<u64, CommandError> {
+        let message = RangeRequest {
+            key: workload::KEY_PREFIX.into(),
+            ..RangeRequest::default()
+        };
+        let header = self.range(message).await?.header.unwrap_or_default();
+        Ok(header.revision.unsigned_abs())
+    }
+
+    /// How many keys there are in a range.
+    pub async fn count(&self, (key, end): (&'static [u8], &'static [u8])) -> Result<u64, CommandError> {
+        let message = RangeRequest {
+            key: key.into(),
+            range_end: end.into(),
+            count_only: true,
+            ..RangeRequest::default()
+        };
+        Ok(self.range(message).await?.count.unsigned_abs())
+    }
+
+    async fn range(&self, message: RangeRequest) -> Result<RangeResponse, CommandError> {
+        let call = |channel| {
+            let message = request(message.clone());
+            async move { KvClient::new(channel).range(message).await }
+        };
+        Ok(self.client()?.call(Repeat::Freely, call).await?.into_inner())
+    }
+
+    /// Compacts up to `revision` and waits, as long as `limit`, until that is done.
+    pub async fn compact(&self, revision: u64, limit: Duration) -> Result<(), CommandError> {
+        let message = CompactionRequest {
+            revision: revision.cast_signed(),
+            physical: true,
+        };
+        let call = |channel| {
+            let message = request(message);
+            async move { KvClient::new(channel).compact(message).await }
+        };
+        let client = self.client()?.with_attempt_max(limit, limit);
+        client.call(Repeat::OnlyIfNotCarriedOut, call).await?;
+        Ok(())
+    }
+
     /// How many keys of the benchmark there are, and the size of the first one's value.
     pub async fn keys(&self) -> Result<(u64, usize), CommandError> {
         let message = RangeRequest {
@@ -119,14 +167,7 @@ impl Target {
             limit: 1,
             ..RangeRequest::default()
         };
-        let answer = self
-            .client()?
-            .call(Repeat::Freely, |channel| {
-                let message = request(message.clone());
-                async move { KvClient::new(channel).range(message).await }
-            })
-            .await?
-            .into_inner();
+        let answer = self.range(message).await?;
         let value_bytes = answer.kvs.first().map_or(0, |pair| pair.value.len());
         Ok((answer.count.unsigned_abs(), value_bytes))
     }
@@ -136,6 +177,8 @@ impl Target {
         let ranges = [
             (workload::KEY_PREFIX, workload::KEY_PREFIX_END),
             (workload::SWAP_PREFIX, workload::SWAP_PREFIX_END),
+            (kube::EVENT_PREFIX, kube::EVENT_PREFIX_END),
+            (leases::LEASED_PREFIX, leases::LEASED_PREFIX_END),
         ];
         let client = self.client()?;
         for (key, end) in ranges {

@@ -1,13 +1,14 @@
 //! One HTTP/2 connection of the load generator, without its socket: calls go in as bytes, answers come out as bytes.
 //!
 //! Many calls are under way at once; all that became due in one turn leaves in one write, and all that arrived in one
-//! read is taken at once. Windows are wide open on our side and respected on the server's. Never blocks, never looks
-//! into a message.
+//! read is taken at once. A stream is one call, or stays open for many messages (`Style`). Windows are wide open on our
+//! side and respected on the server's. Never blocks, never looks into a message.
 
 use std::collections::VecDeque;
 
 use super::frame::{self, FrameHeader};
 use super::hpack::{self, Trailers};
+use super::method::{Method, OpenStream, Style, split_message};
 
 /// Our receive window: as wide as HTTP/2 allows.
 const WINDOW_BYTES_MAX: u32 = (1 << 31) - 1;
@@ -33,12 +34,12 @@ pub enum ConnectionError {
     Protocol(&'static str),
 }
 
-/// A call that has come to its end.
+/// A call that has come to its end, or a message on a stream that stays open.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Finished {
     /// The number given to `start`.
     pub client: usize,
-    /// `None` when the call succeeded, otherwise what went wrong.
+    /// `None` when the call succeeded or a message came, otherwise what went wrong; a stream is over then.
     pub failure: Option<String>,
 }
 
@@ -59,6 +60,8 @@ pub struct Connection {
     received_since_refill: u32,
     /// Answer bytes of each client's call; the buffers are kept for the next one.
     bodies: Vec<Vec<u8>>,
+    /// Of each client: its stream that stays open.
+    open: Vec<Option<OpenStream>>,
     known_blocks: Vec<(Vec<u8>, Option<String>)>,
     partial_block: Option<(FrameHeader, Vec<u8>)>,
     finished: Vec<Finished>,
@@ -74,7 +77,7 @@ impl Connection {
             (frame::SETTING_INITIAL_WINDOW, WINDOW_BYTES_MAX),
         ];
         frame::write_settings(&mut outgoing, &settings);
-        frame::write_window_update(&mut outgoing, WINDOW_BYTES_MAX - WINDOW_BYTES_INITIAL as u32);
+        frame::write_window_update(&mut outgoing, 0, WINDOW_BYTES_MAX - WINDOW_BYTES_INITIAL as u32);
         Self {
             authority: authority.to_owned(),
             encoder: hpack::Encoder::default(),
@@ -88,6 +91,7 @@ impl Connection {
             stream_window: WINDOW_BYTES_INITIAL,
             received_since_refill: 0,
             bodies: vec![Vec::new(); clients],
+            open: vec![None; clients],
             known_blocks: Vec::new(),
             partial_block: None,
             finished: Vec::new(),
@@ -96,7 +100,8 @@ impl Connection {
 
     /// The clients that wait for an answer.
     pub fn waiting_clients(&self) -> impl Iterator<Item = usize> + '_ {
-        self.streams.iter().copied().flatten()
+        let is_waiting = |client: &usize| self.open[*client].as_ref().is_none_or(|open| open.is_awaited);
+        self.streams.iter().copied().flatten().filter(is_waiting)
     }
 
     /// Whether a call with a message of this size may begin now. When not, try again after the next `receive`.
@@ -105,15 +110,47 @@ impl Connection {
         self.outstanding < self.streams_max && bytes <= self.send_window && bytes <= self.stream_window
     }
 
-    /// Begins a call of `client` to the method at `path`; the bytes leave with the next write of `outgoing`.
-    pub fn start(&mut self, client: usize, path: &'static str, message: &[u8]) {
+    /// Begins a call of `client`, or sends its next message when its stream is open already; the bytes leave with the next
+    /// write of `outgoing`.
+    pub fn start(&mut self, client: usize, method: Method, message: &[u8]) {
         assert!(self.can_start(message.len()), "the caller has asked");
-        self.bodies[client].clear();
-        let stream = self.streams_base + 2 * self.streams.len() as u32;
-        self.streams.push_back(Some(client));
-        self.outstanding += 1;
-        self.write_headers(stream, path);
-        self.write_message(stream, message);
+        if method.style != Style::Subscription {
+            self.bodies[client].clear();
+        }
+        if method.style == Style::Unary {
+            let stream = self.begin_stream(client, method.path);
+            self.write_message(stream, message, true);
+            return;
+        }
+        if self.open[client].is_none() {
+            let number = self.begin_stream(client, method.path);
+            self.open[client] = Some(OpenStream::new(number, method.style, self.stream_window));
+        }
+        let open = self.open[client].as_mut().expect("just opened");
+        open.is_awaited = true;
+        let number = open.number;
+        if open.take_window(message.len() + MESSAGE_FRAME_BYTES) {
+            self.write_message(number, message, false);
+        } else {
+            open.is_awaited = false;
+            let failure = Some("the server does not open the window of a stream".to_owned());
+            self.finished.push(Finished { client, failure });
+        }
+    }
+
+    /// Hands over all messages that came on the stream of `client`, a subscription, and waits for more.
+    pub fn take_messages(&mut self, client: usize, mut each: impl FnMut(&[u8])) {
+        let body = &mut self.bodies[client];
+        let mut rest = &body[..];
+        while let Some((message, after)) = split_message(rest) {
+            each(message);
+            rest = after;
+        }
+        let used = body.len() - rest.len();
+        body.drain(..used);
+        if let Some(open) = &mut self.open[client] {
+            open.is_awaited = true;
+        }
     }
 
     /// Bytes to be sent. The caller drains what it has sent.
@@ -148,6 +185,14 @@ impl Connection {
             used = start + header.len;
         }
         Ok(used)
+    }
+
+    fn begin_stream(&mut self, client: usize, path: &'static str) -> u32 {
+        let stream = self.streams_base + 2 * self.streams.len() as u32;
+        self.streams.push_back(Some(client));
+        self.outstanding += 1;
+        self.write_headers(stream, path);
+        stream
     }
 
     fn write_headers(&mut self, stream: u32, path: &'static str) {
@@ -186,14 +231,17 @@ impl Connection {
         self.blocks.len() - 1
     }
 
-    fn write_message(&mut self, stream: u32, message: &[u8]) {
+    fn write_message(&mut self, stream: u32, message: &[u8], is_last: bool) {
         let len = message.len() + MESSAGE_FRAME_BYTES;
         self.send_window -= len as i64;
         let mut prefix = [0; MESSAGE_FRAME_BYTES];
         prefix[1..].copy_from_slice(&(message.len() as u32).to_be_bytes());
         let first = message.len().min(DATA_BYTES_MAX - MESSAGE_FRAME_BYTES);
         let (front, mut rest) = message.split_at(first);
-        let flags = |rest: &[u8]| if rest.is_empty() { frame::END_STREAM } else { 0 };
+        let flags = |rest: &[u8]| match rest.is_empty() && is_last {
+            true => frame::END_STREAM,
+            false => 0,
+        };
         FrameHeader {
             len: first + MESSAGE_FRAME_BYTES,
             kind: frame::DATA,
@@ -247,7 +295,15 @@ impl Connection {
                 self.send_window += i64::from(frame::number_at(payload, 0));
                 Ok(())
             }
-            // Window updates of streams do not matter: a whole message fits the first window or is not sent.
+            frame::WINDOW_UPDATE => {
+                // Of a single call it does not matter: a whole message fits the first window or is not sent.
+                if let Some(client) = self.client_of(header.stream)
+                    && let Some(open) = &mut self.open[client]
+                {
+                    open.send_window += i64::from(frame::number_at(payload, 0));
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -255,17 +311,35 @@ impl Connection {
     fn take_data(&mut self, header: FrameHeader, payload: &[u8]) -> Result<(), ConnectionError> {
         self.received_since_refill += header.len as u32;
         if self.received_since_refill >= WINDOW_BYTES_REFILL {
-            frame::write_window_update(&mut self.outgoing, self.received_since_refill);
+            frame::write_window_update(&mut self.outgoing, 0, self.received_since_refill);
             self.received_since_refill = 0;
         }
         let data = frame::without_padding(header, payload).ok_or(ConnectionError::Protocol("padding"))?;
         if let Some(client) = self.client_of(header.stream) {
             self.bodies[client].extend_from_slice(data);
+            self.note_message(client, header);
         }
         if header.flags & frame::END_STREAM != 0 {
             self.finish(header.stream, Some("the answer has no gRPC status".to_owned()));
         }
         Ok(())
+    }
+
+    /// On a stream that stays open: says that a message is complete, and opens our window again.
+    fn note_message(&mut self, client: usize, header: FrameHeader) {
+        let Some(open) = &mut self.open[client] else {
+            return;
+        };
+        open.received_since_refill += header.len as u32;
+        if open.received_since_refill >= WINDOW_BYTES_REFILL {
+            frame::write_window_update(&mut self.outgoing, header.stream, open.received_since_refill);
+            open.received_since_refill = 0;
+        }
+        if open.is_awaited && split_message(&self.bodies[client]).is_some() {
+            open.is_awaited = false;
+            let failure = None;
+            self.finished.push(Finished { client, failure });
+        }
     }
 
     /// Gathers a header block over CONTINUATION frames and takes it when it is complete.
@@ -315,7 +389,14 @@ impl Connection {
         for (id, value) in frame::settings(payload) {
             match id {
                 frame::SETTING_STREAMS_MAX => self.streams_max = value as usize,
-                frame::SETTING_INITIAL_WINDOW => self.stream_window = i64::from(value),
+                frame::SETTING_INITIAL_WINDOW => {
+                    // It changes the windows of streams that are open, too (RFC 9113, section 6.9.2).
+                    let difference = i64::from(value) - self.stream_window;
+                    self.stream_window = i64::from(value);
+                    for open in self.open.iter_mut().flatten() {
+                        open.send_window += difference;
+                    }
+                }
                 _ => {}
             }
         }
@@ -344,7 +425,15 @@ impl Connection {
             self.streams.pop_front();
             self.streams_base += 2;
         }
-        self.finished.push(Finished { client, failure });
+        let Some(open) = self.open[client].take() else {
+            self.finished.push(Finished { client, failure });
+            return;
+        };
+        // Nobody waits on an exchange between two calls: the next one opens a new stream.
+        if open.is_awaited || open.style == Style::Subscription {
+            let failure = failure.or_else(|| Some("the server ended the stream".to_owned()));
+            self.finished.push(Finished { client, failure });
+        }
     }
 }
 

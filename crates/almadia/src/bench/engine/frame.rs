@@ -93,13 +93,13 @@ pub fn write_settings(out: &mut Vec<u8>, settings: &[(u16, u32)]) {
     }
 }
 
-/// Appends a WINDOW_UPDATE for the whole connection.
-pub fn write_window_update(out: &mut Vec<u8>, increment: u32) {
+/// Appends a WINDOW_UPDATE for a stream, or for the whole connection (stream 0).
+pub fn write_window_update(out: &mut Vec<u8>, stream: u32, increment: u32) {
     FrameHeader {
         len: 4,
         kind: WINDOW_UPDATE,
         flags: 0,
-        stream: 0,
+        stream,
     }
     .write(out);
     out.extend_from_slice(&increment.to_be_bytes());

@@ -5,14 +5,13 @@
 //! (coordinated omission). Never decides what to call: that is the `Workload`'s.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::connection::Finished;
-use super::socket::{Socket, SocketError};
+use super::method::Method;
+use super::socket::{Socket, SocketError, wait};
 
 /// How long calls may still be answered after the end of the run.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -38,9 +37,9 @@ pub enum Verdict {
 
 /// What the clients call. One value serves all clients of a thread.
 pub trait Workload: Send {
-    /// Appends the next message of `client` to `message` and returns the method's path; `None` when there is no more
-    /// to do.
-    fn request(&mut self, client: usize, message: &mut Vec<u8>) -> Option<&'static str>;
+    /// Appends the next message of `client`, whose latency counts from `began`, to `message` and returns the method;
+    /// `None` when there is no more to do.
+    fn request(&mut self, client: usize, began: Instant, message: &mut Vec<u8>) -> Option<Method>;
     /// Judges the answer to the last request of `client`.
     fn answer(&mut self, client: usize, answer: &[u8]) -> Verdict;
     /// No message is longer.
@@ -78,6 +77,8 @@ pub struct Load {
     pub latencies_ns: Histogram<u64>,
     /// Failed calls by reason.
     pub failures: BTreeMap<String, u64>,
+    /// Calls without an answer that says whether they were carried out, within the window or not.
+    pub uncertain: u64,
     /// Begin and end of each successful call, if asked for.
     pub calls: Vec<(Instant, Instant)>,
 }
@@ -90,6 +91,7 @@ impl Load {
             operations: 0,
             latencies_ns,
             failures: BTreeMap::new(),
+            uncertain: 0,
             calls: Vec::new(),
         }
     }
@@ -97,6 +99,7 @@ impl Load {
     /// Adds another thread's or slice's result.
     pub fn add(&mut self, other: &Load) {
         self.operations += other.operations;
+        self.uncertain += other.uncertain;
         self.latencies_ns
             .add(&other.latencies_ns)
             .expect("the bounds are the same");
@@ -111,7 +114,11 @@ impl Load {
         self.failures.values().sum()
     }
 
-    fn note_failure(&mut self, reason: &str, count: u64) {
+    /// Counts calls that failed for a reason; nothing when there are none.
+    pub fn note_failure(&mut self, reason: &str, count: u64) {
+        if count == 0 {
+            return;
+        }
         let is_known = self.failures.contains_key(reason) || self.failures.len() < FAILURE_KINDS_MAX;
         *self
             .failures
@@ -197,6 +204,7 @@ impl<'a> Runner<'a> {
             if drain_until.is_some_and(|until| now >= until) {
                 self.load
                     .note_failure("no answer in time", outstanding as u64 + self.not_begun());
+                self.load.uncertain += outstanding as u64;
                 break;
             }
             self.wait(now);
@@ -257,14 +265,17 @@ impl<'a> Runner<'a> {
         let link = &mut self.links[at];
         let (client, _) = *link.free.front().expect("can_begin");
         self.message.clear();
-        let Some(path) = self.workload.request(client * count + at, &mut self.message) else {
+        let request = self
+            .workload
+            .request(client * count + at, began, &mut self.message);
+        let Some(method) = request else {
             self.is_exhausted = true;
             return;
         };
         link.free.pop_front();
         link.began[client] = began;
         let socket = link.socket.as_mut().expect("can_begin");
-        socket.connection().start(client, path, &self.message);
+        socket.connection().start(client, method, &self.message);
     }
 
     fn write(&mut self) {
@@ -280,39 +291,11 @@ impl<'a> Runner<'a> {
 
     /// Sleeps until bytes arrive or a call is due, then takes in what has arrived.
     fn wait(&mut self, now: Instant) {
-        let ready = {
-            let mut at = Vec::with_capacity(self.links.len());
-            let mut polled = Vec::with_capacity(self.links.len());
-            for (link_at, link) in self.links.iter().enumerate() {
-                let Some(socket) = &link.socket else { continue };
-                let writes = if socket.wants_to_write() {
-                    PollFlags::OUT
-                } else {
-                    PollFlags::empty()
-                };
-                polled.push(PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN | writes));
-                at.push(link_at);
-            }
-            let mut sleep = SLEEP_MAX;
-            if self.plan.rate.is_some() && self.due > now {
-                sleep = sleep.min(self.due - now);
-            }
-            let timeout = Timespec {
-                tv_sec: 0,
-                tv_nsec: sleep.as_nanos() as i64,
-            };
-            // An interrupted poll is a poll in which nothing has arrived.
-            let _ = poll(&mut polled, Some(&timeout));
-            let is_readable = |fd: &PollFd<'_>| {
-                fd.revents()
-                    .intersects(PollFlags::IN | PollFlags::ERR | PollFlags::HUP)
-            };
-            at.into_iter()
-                .zip(&polled)
-                .filter(|(_, fd)| is_readable(fd))
-                .map(|(at, _)| at)
-                .collect::<Vec<_>>()
-        };
+        let mut sleep = SLEEP_MAX;
+        if self.plan.rate.is_some() && self.due > now {
+            sleep = sleep.min(self.due - now);
+        }
+        let ready = wait(self.links.iter().map(|link| link.socket.as_ref()), sleep);
         let now = Instant::now();
         for at in ready {
             self.read(at, now);
@@ -342,6 +325,7 @@ impl<'a> Runner<'a> {
         let began = link.began[finished.client];
         let is_counted = began >= self.plan.window.from;
         if let Some(failure) = &finished.failure {
+            self.load.uncertain += 1;
             if is_counted {
                 self.load.note_failure(failure, 1);
             }
@@ -380,6 +364,7 @@ impl<'a> Runner<'a> {
         };
         let waiting: Vec<usize> = socket.connection().waiting_clients().collect();
         self.load.note_failure(&error.to_string(), waiting.len() as u64);
+        self.load.uncertain += waiting.len() as u64;
         link.free.extend(waiting.into_iter().map(|client| (client, now)));
         link.reconnect_at = now + RECONNECT_PAUSE;
     }

@@ -7,6 +7,8 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::connection::{Connection, ConnectionError};
 
 /// Longest wait for a server to accept a connection.
@@ -133,6 +135,34 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+}
+
+/// Sleeps until bytes arrive or a socket that has some to send can take them, at most for `sleep`; the places of those to
+/// be read.
+pub fn wait<'a>(sockets: impl Iterator<Item = Option<&'a Socket>>, sleep: Duration) -> Vec<usize> {
+    let mut at = Vec::new();
+    let mut polled = Vec::new();
+    for (place, socket) in sockets.enumerate() {
+        let Some(socket) = socket else { continue };
+        let writes = match socket.wants_to_write() {
+            true => PollFlags::OUT,
+            false => PollFlags::empty(),
+        };
+        polled.push(PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN | writes));
+        at.push(place);
+    }
+    let timeout = Timespec {
+        tv_sec: sleep.as_secs().cast_signed(),
+        tv_nsec: i64::from(sleep.subsec_nanos()),
+    };
+    // An interrupted poll is a poll in which nothing has arrived.
+    let _ = poll(&mut polled, Some(&timeout));
+    let is_readable = |fd: &PollFd<'_>| {
+        fd.revents()
+            .intersects(PollFlags::IN | PollFlags::ERR | PollFlags::HUP)
+    };
+    let each = at.into_iter().zip(&polled);
+    each.filter(|(_, fd)| is_readable(fd)).map(|(at, _)| at).collect()
 }
 
 fn connect_one(address: &SocketAddr) -> std::io::Result<TcpStream> {

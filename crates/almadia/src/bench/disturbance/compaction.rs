@@ -1,0 +1,37 @@
+//! Old revisions are dropped while clients write.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::{Course, DONE_MAX, Disturber, Done};
+use crate::commands::error::CommandError;
+
+/// Compacts everything that is old.
+pub struct Compaction {
+    revisions: u64,
+}
+
+impl Compaction {
+    /// Of `revisions` revisions and those that the clients write before.
+    pub fn new(revisions: u64) -> Self {
+        Self { revisions }
+    }
+}
+
+impl Disturber for Compaction {
+    fn prepare(&mut self, course: &Course<'_>) -> Result<(), CommandError> {
+        course.write_history(self.revisions)
+    }
+
+    fn disturb(&mut self, course: &Course<'_>) -> Result<Done, CommandError> {
+        let compacted = async {
+            let revision = course.target.revision().await?;
+            course.target.compact(revision, DONE_MAX).await
+        };
+        course.runtime.block_on(compacted)?;
+        Ok(Done {
+            at: Instant::now(),
+            failures: BTreeMap::new(),
+        })
+    }
+}
