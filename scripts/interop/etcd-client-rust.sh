@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the integration tests that stand in the published crate `etcd-client` against a cluster, and says how many passed.
-# The bar: all 26 of its ordinary run. Of the three it ignores, the two of RangeStream run where the server has RangeStream (etcd 3.5
-# has not), and the one that adds, promotes and removes a fourth member runs against both.
+# The bar: all 26 of its ordinary run. Of the three it ignores, the two of RangeStream run where the server has it (etcd 3.5 has
+# not), and the one that adds, promotes and removes a fourth member runs against both.
 #
 #   scripts/interop/etcd-client-rust.sh            see lib.sh for SERVER, ALMADIA, …
 #
@@ -68,7 +68,8 @@ count() {
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$work/target} CARGO_TERM_COLOR=never RUST_BACKTRACE=0
 fetch_crate
 say "etcd-client $crate_version"
-(cd "$work/crate" && cargo test --quiet --no-run) >"$work/build.txt" 2>&1 || { tail -n 30 "$work/build.txt"; fail "the crate does not build"; }
+(cd "$work/crate" && cargo test --quiet --no-run) >"$work/build.txt" 2>&1 ||
+    { tail -n 30 "$work/build.txt"; fail "the crate does not build"; }
 
 # The authentication tests expect the user root to exist and tokens to end within four seconds.
 start_cluster 1 single ETCD_AUTH_TOKEN_TTL=2
@@ -117,4 +118,5 @@ stop_cluster
 
 echo "etcd-client $crate_version against $server: $ordinary of $((ordinary + ordinary_failed)) passed (bar $bar);" \
     "RangeStream: $stream; fourth member: $cluster_passed of 1"
-[ "$ordinary" -ge "$bar" ] && [ "$ordinary_failed" -eq 0 ] && [ "$stream_passed" -ge "$stream_wanted" ] && [ "$cluster_passed" -ge 1 ]
+[ "$ordinary" -ge "$bar" ] && [ "$ordinary_failed" -eq 0 ] && [ "$stream_passed" -ge "$stream_wanted" ] &&
+    [ "$cluster_passed" -ge 1 ]

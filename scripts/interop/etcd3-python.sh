@@ -50,8 +50,9 @@ sed -i -e 's/^from hypothesis import given, settings$/from hypothesis import Hea
     "$tests"
 
 cd "$work/etcd3-$client_version"
-PYTHON_ETCD_HTTP_URL=${client_urls[0]} TEST_ETCD_VERSION=v3.5.30 timeout 1500 "$work/venv/bin/python" -m pytest -q --tb=short \
-    --disable-warnings -rfE -p no:cacheprovider -o console_output_style=none tests >"$work/pytest.txt" 2>&1 || true
+export PYTHON_ETCD_HTTP_URL=${client_urls[0]} TEST_ETCD_VERSION=v3.5.30
+timeout 1500 "$work/venv/bin/python" -m pytest -q --tb=short --disable-warnings \
+    -rfE -p no:cacheprovider -o console_output_style=none tests >"$work/pytest.txt" 2>&1 || true
 
 # The last line says "N failed, M passed, …"; an error while cleaning up counts as a failure of its test.
 last=$(tail -n 1 "$work/pytest.txt")

@@ -1,8 +1,8 @@
 # What the lines of a case may use besides etcdctl itself, jq and protoc. Sourced before every case.
 # shellcheck shell=bash disable=SC2034
 #
-# Variables: M0 M1 M2 (client URLs; m0 leads), ENDPOINTS (all of them), CLUSTER (--initial-cluster), SPARE_CLIENT and SPARE_PEER (URLs
-# for a member to add), SECOND_CLIENT and SECOND_PEER (for a second cluster), CASE (a directory of the case's own).
+# Variables: M0 M1 M2 (client URLs; m0 leads), ENDPOINTS (all of them), CLUSTER (--initial-cluster), SPARE_CLIENT and SPARE_PEER
+# (URLs for a member to add), SECOND_CLIENT and SECOND_PEER (for a second cluster), CASE (a directory of the case's own).
 
 # etcdctl asks the first member; `at URLS …` asks others. (The variable and the flag together are an error for etcdctl.)
 etcdctl() {
