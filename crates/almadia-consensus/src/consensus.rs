@@ -86,9 +86,12 @@ pub struct Parts {
 /// One member's part in consensus. Cheap to clone.
 #[derive(Clone)]
 pub struct Consensus {
-    raft: Raft,
+    pub(crate) raft: Raft,
     view: Arc<ArcSwap<View>>,
-    keeper: KeeperHandle,
+    pub(crate) keeper: KeeperHandle,
+    pub(crate) network: Arc<dyn PeerNetwork>,
+    /// No entries are taken from a leader.
+    pub(crate) shut: Arc<watch::Sender<bool>>,
     checkpoints: Checkpoints,
     standing: watch::Receiver<Standing>,
     receptions: inbound::Receptions,
@@ -112,7 +115,7 @@ impl Consensus {
         let log = LogStorage::new(wal);
         let (machine, view) = StateMachine::new(store, own, keeper.clone(), sink).map_err(ended)?;
         let checkpoints = machine.checkpoints();
-        let outbound = Outbound::new(own, network, keeper.clone(), view.clone());
+        let outbound = Outbound::new(own, network.clone(), keeper.clone(), view.clone());
         let config = Arc::new(settings.to_openraft().validate().map_err(ended)?);
         let raft = Raft::new(own.0, config, outbound, log, machine)
             .await
@@ -122,6 +125,8 @@ impl Consensus {
             raft,
             view,
             keeper,
+            network,
+            shut: Arc::new(watch::channel(false).0),
             checkpoints,
             standing,
             receptions: inbound::Receptions::default(),
@@ -321,7 +326,11 @@ impl Consensus {
         let raft = self.raft.clone();
         match lane {
             Lane::Control => drop(tokio::spawn(inbound::serve_control(raft, from, pipe))),
-            Lane::Append => drop(tokio::spawn(inbound::serve_append(raft, from, pipe))),
+            Lane::Append if *self.shut.borrow() => {}
+            Lane::Append => {
+                let shut = self.shut.subscribe();
+                drop(tokio::spawn(inbound::serve_append(raft, shut, from, pipe)));
+            }
             Lane::Snapshot => {
                 drop(tokio::spawn(inbound::serve_snapshot(
                     raft,

@@ -103,21 +103,27 @@ fn vote_answer<E: std::fmt::Display>(result: Result<VoteResponse<Types>, E>) -> 
     }
 }
 
-/// Takes batches of entries and answers each once it is persisted, until either side ends.
-pub async fn serve_append(raft: Raft, from: MemberId, pipe: Pipe) {
+/// Takes batches of entries and answers each once it is persisted, until either side ends or no entries are to be taken.
+pub async fn serve_append(raft: Raft, shut: watch::Receiver<bool>, from: MemberId, pipe: Pipe) {
     let Pipe { send, receive } = pipe;
-    let batches =
-        futures_util::stream::unfold(receive, move |mut receive: mpsc::Receiver<Bytes>| async move {
+    let batches = futures_util::stream::unfold(
+        (receive, shut),
+        move |(mut receive, mut shut): (mpsc::Receiver<Bytes>, watch::Receiver<bool>)| async move {
+            let frame = tokio::select! {
+                biased;
+                _ = shut.wait_for(|shut| *shut) => return None,
+                frame = receive.recv() => frame?,
+            };
             // One copy per batch: its entries live long in the log, and must not keep a larger read buffer alive.
-            let frame = Bytes::copy_from_slice(&receive.recv().await?);
-            match decode_batch(frame) {
-                Ok(batch) => Some((batch, receive)),
+            match decode_batch(Bytes::copy_from_slice(&frame)) {
+                Ok(batch) => Some((batch, (receive, shut))),
                 Err(error) => {
                     tracing::warn!(peer = %from, %error, "closing the append connection");
                     None
                 }
             }
-        });
+        },
+    );
     let mut answers = pin!(raft.stream_append(batches));
     while let Some(answer) = answers.next().await {
         match answer {

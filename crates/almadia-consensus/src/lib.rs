@@ -14,6 +14,7 @@ mod membership;
 mod network;
 mod outbound;
 mod raft;
+mod repair;
 mod settings;
 mod state_machine;
 mod verdict;

@@ -38,10 +38,22 @@ pub enum Fault {
     LeaseNotFound,
     /// A lease with an id that is in use.
     LeaseExists,
+    /// A lease for longer than a lease may live.
+    LeaseTtlTooLarge,
     /// A member's state differs from that of the others.
     Corrupt,
     /// Users, roles or permissions forbid it.
     Auth(AuthRefusal),
+    /// A wrong password, or a user who does not exist.
+    AuthenticationFailed,
+    /// A user without a password logs in with one, or a hash in the place of a password that is none.
+    NoPasswordUser,
+    /// A password that bcrypt would cut.
+    PasswordTooLong,
+    /// A token that was never given out, or has ended.
+    InvalidToken,
+    /// A login at a member that can only check tokens.
+    VerifyOnly,
     /// A version that is none.
     WrongDowngradeVersion,
     /// A version that cannot be gone down to.
@@ -62,7 +74,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, for tests and tables.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 29] = [
         Self::EmptyKey,
         Self::KeyNotFound,
         Self::ValueProvided,
@@ -77,7 +89,13 @@ impl Fault {
         Self::TooManyRequests,
         Self::LeaseNotFound,
         Self::LeaseExists,
+        Self::LeaseTtlTooLarge,
         Self::Corrupt,
+        Self::AuthenticationFailed,
+        Self::NoPasswordUser,
+        Self::PasswordTooLong,
+        Self::InvalidToken,
+        Self::VerifyOnly,
         Self::WrongDowngradeVersion,
         Self::InvalidDowngradeVersion,
         Self::DowngradeInProgress,
@@ -120,8 +138,24 @@ impl Fault {
             Self::TooManyRequests => (Code::ResourceExhausted, "etcdserver: too many requests"),
             Self::LeaseNotFound => (Code::NotFound, "etcdserver: requested lease not found"),
             Self::LeaseExists => (Code::FailedPrecondition, "etcdserver: lease already exists"),
+            Self::LeaseTtlTooLarge => (Code::OutOfRange, "etcdserver: too large lease TTL"),
             Self::Corrupt => (Code::DataLoss, "etcdserver: corrupt cluster"),
             Self::Auth(refusal) => auth_code_and_text(refusal),
+            Self::AuthenticationFailed => (
+                Code::InvalidArgument,
+                "etcdserver: authentication failed, invalid user ID or password",
+            ),
+            // etcd gives these three no code.
+            Self::NoPasswordUser => (
+                Code::Unknown,
+                "auth: authentication failed, password was given for no password user",
+            ),
+            Self::PasswordTooLong => (Code::Unknown, "bcrypt: password length exceeds 72 bytes"),
+            Self::VerifyOnly => (
+                Code::Unknown,
+                "auth: token signing attempted with verify-only key",
+            ),
+            Self::InvalidToken => (Code::Unauthenticated, "etcdserver: invalid auth token"),
             Self::WrongDowngradeVersion => (
                 Code::InvalidArgument,
                 "etcdserver: wrong downgrade target version format",
@@ -143,6 +177,27 @@ impl Fault {
             Self::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
             Self::TimedOut => (Code::Unavailable, "etcdserver: request timed out"),
         }
+    }
+
+    /// As HashKV, Hash, Defragment and Snapshot show it in etcd: what concerns users and roles in the words of etcd's inside
+    /// and without a code, the rest as everywhere.
+    pub fn in_inner_words(self) -> Status {
+        let text = match self {
+            Self::Auth(AuthRefusal::UserNotFound) => "auth: user not found".to_owned(),
+            Self::Auth(AuthRefusal::OldRevision) => "auth: revision in header is old".to_owned(),
+            Self::Auth(_) | Self::InvalidToken => {
+                let (_, text) = self.code_and_text();
+                text.replacen("etcdserver: ", "auth: ", 1)
+            }
+            _ => return self.into(),
+        };
+        Status::unknown(text)
+    }
+
+    /// As the Lock and Election services show everything in etcd: without a code.
+    pub fn without_code(self) -> Status {
+        let (_, text) = self.code_and_text();
+        Status::unknown(text)
     }
 }
 
@@ -190,6 +245,7 @@ impl From<ProposeError> for Fault {
             ProposeError::TimedOut => Self::TimedOut,
             ProposeError::Stopped => Self::Stopped,
             ProposeError::NoSpace => Self::NoSpace,
+            ProposeError::Corrupt => Self::Corrupt,
             ProposeError::Malformed => Self::TooManyOperations,
         }
     }
@@ -202,6 +258,7 @@ impl From<ReadError> for Fault {
             ReadError::NoLeader => Self::NoLeader,
             ReadError::TimedOut => Self::TimedOut,
             ReadError::Stopped => Self::Stopped,
+            ReadError::Corrupt => Self::Corrupt,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::service::{Call, Replied, Shared};
 use crate::translate;
 use crate::wire::Plain;
 use almadia_command::{Command, Kind, Revision, Term};
-use almadia_store::{Answer, Need, View};
+use almadia_store::{Answer, AuthRefusal, Need, Refusal, View};
 use prost::Message;
 use std::sync::Arc;
 use tonic::Status;
@@ -64,8 +64,7 @@ pub(crate) async fn range<B: Backend>(
     request: pb::RangeRequest,
 ) -> Result<Replied<RangeReply>, Status> {
     check::range(&request)?;
-    let view = shared.readable_view(request.serializable).await?;
-    let actor = shared.actor(&caller, &view)?;
+    let (view, actor) = shared.readable_as(&caller, request.serializable).await?;
     let need = Need::Read {
         key: &request.key,
         range_end: &request.range_end,
@@ -140,7 +139,8 @@ pub(crate) async fn txn<B: Backend>(
     let (len, serializable) = (request.encoded_len(), translate::is_serializable(&request));
     let txn = translate::txn(request);
     if almadia_store::is_read_only(&txn) {
-        let view = shared.readable_view(serializable).await?;
+        let (view, actor) = shared.readable_as(&caller, serializable).await?;
+        view.permits_txn(actor.as_ref(), &txn).map_err(Fault::from)?;
         let answer = view.read_txn(&txn).map_err(Fault::from)?;
         let header = shared.read_header(&view);
         return Ok(Replied::unlogged(TxnReply {
@@ -183,6 +183,18 @@ pub(crate) async fn compact<B: Backend>(
     })
 }
 
+/// How often a command is proposed while users and roles change faster than it is applied.
+const TRIES_MAX: usize = 4;
+
+/// Whether a command was refused because its actor was found before users and roles changed.
+fn is_outdated(applied: &Applied) -> bool {
+    use AuthRefusal::{OldRevision, UserEmpty};
+    matches!(
+        applied.outcome.result,
+        Err(Refusal::Auth(OldRevision | UserEmpty))
+    )
+}
+
 /// A command that was applied and not refused.
 pub(crate) struct Written {
     pub(crate) answer: Answer,
@@ -198,15 +210,29 @@ impl<B: Backend> Shared<B> {
         kind: Kind,
         request_bytes: usize,
     ) -> Result<Written, Fault> {
+        let mut actor = self.known_actor(caller).await?;
         if request_bytes.saturating_add(ENTRY_OVERHEAD_BYTES) > self.config.request_bytes_max {
             return Err(Fault::RequestTooLarge);
         }
-        let actor = self.actor(caller, &self.backend.view())?;
-        let command = Command {
-            kind: Some(kind),
-            actor,
+        let mut tries = if caller.has_name() { TRIES_MAX } else { 1 };
+        let mut kind = Some(kind);
+        let Applied { outcome, index, term } = loop {
+            tries -= 1;
+            let command = Command {
+                kind: if tries > 0 { kind.clone() } else { kind.take() },
+                actor: actor.clone(),
+            };
+            let applied = self.decided(command).await?;
+            if tries == 0 || !is_outdated(&applied) {
+                break applied;
+            }
+            // Users and roles have changed in between, and nothing was done: who is still permitted need not know.
+            let newer = self.known_actor(caller).await?;
+            if newer == actor {
+                break applied;
+            }
+            actor = newer;
         };
-        let Applied { outcome, index, term } = self.decided(command).await?;
         let answer = outcome.result?;
         let header = self.header(outcome.revision, term);
         Ok(Written {
@@ -229,7 +255,7 @@ impl<B: Backend> Shared<B> {
     /// The view that a read may be served from.
     pub(crate) async fn readable_view(&self, serializable: bool) -> Result<Arc<View>, Fault> {
         if serializable {
-            self.backend.recovered().await;
+            self.backend.recovered().await?;
         } else {
             self.read_barrier().await?;
         }

@@ -3,9 +3,10 @@
 //! Which questions there are stands here; what is answered stands with those who know. A question carries everything
 //! it needs and may be heard twice.
 
+use crate::comparison::{self, Judge};
 use crate::forward::client;
 use crate::leases::Lessor;
-use almadia_command::LeaseId;
+use almadia_command::{LeaseId, MemberId};
 use almadia_consensus::Consensus;
 use bytes::Bytes;
 use prost::Message;
@@ -18,7 +19,7 @@ const RETRY: Duration = Duration::from_millis(10);
 /// What a member may ask the leader.
 #[derive(Clone, PartialEq, Message)]
 pub struct Question {
-    #[prost(oneof = "QuestionKind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "QuestionKind", tags = "1, 2, 3, 4, 20, 21")]
     pub kind: Option<QuestionKind>,
 }
 
@@ -37,6 +38,26 @@ pub enum QuestionKind {
     /// All leases, soonest to end first.
     #[prost(bool, tag = "4")]
     LeasesByExpiry(bool),
+    /// Whether this member's state is what it should be.
+    #[prost(message, tag = "20")]
+    CompareState(StateHash),
+    /// Send the whole state to this member.
+    #[prost(uint64, tag = "21")]
+    SendState(u64),
+}
+
+/// The hash of a member's state at a compaction.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct StateHash {
+    /// Whose.
+    #[prost(uint64, tag = "1")]
+    pub member: u64,
+    /// The compaction's entry.
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    /// The hash.
+    #[prost(fixed64, tag = "3")]
+    pub hash: u64,
 }
 
 /// Several leases.
@@ -68,7 +89,7 @@ pub struct LeaseLeft {
 /// What the leader answers.
 #[derive(Clone, PartialEq, Message)]
 pub struct Answer {
-    #[prost(oneof = "AnswerKind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "AnswerKind", tags = "1, 2, 3, 4, 20, 21")]
     pub kind: Option<AnswerKind>,
 }
 
@@ -87,6 +108,12 @@ pub enum AnswerKind {
     /// See [`QuestionKind::LeasesByExpiry`].
     #[prost(message, tag = "4")]
     Leases(LeaseIds),
+    /// See [`QuestionKind::CompareState`]: a verdict's number.
+    #[prost(uint32, tag = "20")]
+    StateCompared(u32),
+    /// See [`QuestionKind::SendState`]: it is on its way.
+    #[prost(bool, tag = "21")]
+    StateComes(bool),
 }
 
 impl From<QuestionKind> for Question {
@@ -128,12 +155,17 @@ pub enum AskError {
 pub struct Duties {
     consensus: Consensus,
     lessor: Lessor,
+    judge: Judge,
 }
 
 impl Duties {
     /// For this member.
-    pub fn new(consensus: Consensus, lessor: Lessor) -> Self {
-        Self { consensus, lessor }
+    pub fn new(consensus: Consensus, lessor: Lessor, judge: Judge) -> Self {
+        Self {
+            consensus,
+            lessor,
+            judge,
+        }
     }
 
     /// Answers, if this member leads and knows the question.
@@ -142,6 +174,13 @@ impl Duties {
             return None;
         }
         let kind = match question.kind? {
+            QuestionKind::CompareState(said) => {
+                AnswerKind::StateCompared(comparison::number_of(self.judge.judge(said).await))
+            }
+            QuestionKind::SendState(member) => {
+                self.judge.send_state(MemberId(member));
+                AnswerKind::StateComes(true)
+            }
             QuestionKind::AreYouThere(_) => AnswerKind::Here(true),
             QuestionKind::KeepAlive(LeaseIds { leases }) => {
                 let ttls = self.lessor.keep_alive(&leases).await?;

@@ -4,6 +4,7 @@
 //! socket. [`Member`] is the face for the edge and the program; [`founding`] comes before there is a member.
 
 pub mod backup;
+mod comparison;
 mod forward;
 pub mod founding;
 mod gate;

@@ -4,6 +4,7 @@
 //! itself. Cheap to clone.
 
 use crate::backup::Backup;
+use crate::comparison::{Comparer, Fence, Judge};
 use crate::forward::{client, service};
 use crate::gate::SpaceGate;
 use crate::leader::{Answer, AskError, Asker, Duties, Question};
@@ -81,6 +82,7 @@ struct Inner {
     wal: Wal,
     keeper: KeeperHandle,
     gate: SpaceGate,
+    fence: Fence,
     sizes: Arc<Sizes>,
     taken: Arc<service::Taken>,
     consensus_runtime: Handle,
@@ -112,6 +114,9 @@ pub enum ProposeError {
     /// The disk is nearly full; the command was not carried out.
     #[error("the disk is nearly full")]
     NoSpace,
+    /// This member's state is not what it should be; the command was not carried out.
+    #[error("this member is corrupt and is being set right")]
+    Corrupt,
     /// Its bytes could not be read back from the log (nested too deeply); it was not carried out.
     #[error("the command is nested too deeply")]
     Malformed,
@@ -132,6 +137,9 @@ pub enum ReadError {
     /// The member stops.
     #[error("the member is stopping")]
     Stopped,
+    /// This member's state is not what it should be.
+    #[error("this member is corrupt and is being set right")]
+    Corrupt,
 }
 
 /// A member at a glance.
@@ -163,6 +171,8 @@ pub struct Status {
     pub live_bytes: u64,
     /// Its disk is nearly full and writes are refused.
     pub no_space: bool,
+    /// Its state is not what it should be; it serves nobody until it is.
+    pub corrupt: bool,
     /// Everyone, by the newest membership entry.
     pub members: Vec<Membered>,
 }
@@ -172,11 +182,15 @@ pub struct Status {
 struct Sink {
     batches: mpsc::UnboundedSender<AppliedBatch>,
     applied: watch::Sender<LogIndex>,
+    installed: watch::Sender<u64>,
 }
 
 impl ApplySink for Sink {
     fn applied(&self, batch: AppliedBatch) {
         self.applied.send_replace(batch.index);
+        if batch.skipped {
+            self.installed.send_modify(|installed| *installed += 1);
+        }
         // Unbounded but small: outcomes in it have callers, and those are bounded by the proposer's queue.
         let _ = self.batches.send(batch);
     }
@@ -191,6 +205,7 @@ impl Member {
         let waiters = Arc::new(Waiters::new(parts.drawn));
         let (batches, queue) = mpsc::unbounded_channel();
         let (tell_applied, applied) = watch::channel(parts.store.views().load().applied().0);
+        let (tell_installed, installed) = watch::channel(0);
         tokio::spawn(settle(queue, waiters.clone()));
         let watches = parts.store.watches();
         tokio::spawn(watches.clone().run());
@@ -206,6 +221,7 @@ impl Member {
             sink: Arc::new(Sink {
                 batches,
                 applied: tell_applied,
+                installed: tell_installed,
             }),
         };
         let consensus = start_consensus(&runtime, consensus, parts.founders).await?;
@@ -223,13 +239,25 @@ impl Member {
             proposals: proposals.clone(),
             applied: applied.clone(),
         });
-        let duties = Duties::new(consensus.clone(), lessor);
+        let judge = Judge::new(parts.own, consensus.clone());
+        let duties = Duties::new(consensus.clone(), lessor, judge.clone());
         let asker = Asker {
             consensus: consensus.clone(),
             forward: forward.clone(),
             duties: duties.clone(),
             limit: parts.request_limit,
         };
+        let fence = Fence::default();
+        let comparer = Comparer {
+            own: parts.own,
+            consensus: consensus.clone(),
+            keeper: parts.keeper.clone(),
+            asker: asker.clone(),
+            judge,
+            fence: fence.clone(),
+            installed,
+        };
+        runtime.spawn(comparer.run());
         let (gate, sizes) = (SpaceGate::default(), Arc::new(Sizes::default()));
         let upkeep = Upkeep {
             consensus: consensus.clone(),
@@ -256,6 +284,7 @@ impl Member {
             wal,
             keeper: parts.keeper,
             gate,
+            fence,
             sizes,
             taken: Arc::default(),
             consensus_runtime: runtime,
@@ -271,6 +300,9 @@ impl Member {
     /// # Errors
     /// [`ProposeError`].
     pub async fn propose(&self, command: Command) -> Result<Applied, ProposeError> {
+        if self.inner.fence.is_up() {
+            return Err(ProposeError::Corrupt);
+        }
         if !self.inner.gate.admits_command(&command) {
             return Err(ProposeError::NoSpace);
         }
@@ -319,6 +351,7 @@ impl Member {
             mpsc::error::TrySendError::Closed(_) => ReadError::Stopped,
         })?;
         match tokio::time::timeout(self.inner.request_limit, take).await {
+            Ok(Ok(())) if self.inner.fence.is_up() => Err(ReadError::Corrupt),
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(ReadError::Stopped),
             Err(_) if self.inner.consensus.standing().borrow().leader.is_none() => Err(ReadError::NoLeader),
@@ -328,12 +361,19 @@ impl Member {
 
     /// Waits until a serializable read is safe: right after a start, this member may not have applied yet what it
     /// showed before it stopped. Waits at most the request limit, so that such reads go on without a majority.
-    pub async fn recovered(&self) {
+    ///
+    /// # Errors
+    /// [`ReadError::Corrupt`] when what it has is not what it should be.
+    pub async fn recovered(&self) -> Result<(), ReadError> {
+        if self.inner.fence.is_up() {
+            return Err(ReadError::Corrupt);
+        }
         let mut recovered = self.inner.recovered.clone();
         if *recovered.borrow() {
-            return;
+            return Ok(());
         }
         let _ = tokio::time::timeout(self.inner.request_limit, recovered.wait_for(|done| *done)).await;
+        Ok(())
     }
 
     /// The newest published view.
@@ -384,6 +424,7 @@ impl Member {
             disk_bytes: inner.sizes.disk_bytes.load(Ordering::Relaxed),
             live_bytes: view.sizes().live_bytes,
             no_space: inner.gate.is_closed(),
+            corrupt: inner.fence.is_up(),
             members,
         }
     }

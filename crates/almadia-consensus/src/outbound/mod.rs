@@ -8,6 +8,7 @@ mod control;
 mod snapshot;
 
 pub use control::ControlLink;
+pub use snapshot::send as send_snapshot;
 
 use crate::keeper::KeeperHandle;
 use crate::membership::MemberInfo;

@@ -7,7 +7,7 @@ mod maintenance;
 mod watch;
 
 pub use cluster::ClusterBackend;
-pub use lease::LeaseBackend;
+pub use lease::{AskError, LeaseBackend, TimeLeft};
 pub use maintenance::{Backup, MaintenanceBackend};
 pub use watch::WatchBackend;
 
@@ -38,7 +38,10 @@ pub trait Backend:
     fn read_barrier(&self) -> impl Future<Output = Result<(), ReadError>> + Send;
 
     /// Returns when a serializable read is safe: when the member shows no less than before it was restarted.
-    fn recovered(&self) -> impl Future<Output = ()> + Send;
+    ///
+    /// # Errors
+    /// [`ReadError::Corrupt`] when what the member has is not what it should be.
+    fn recovered(&self) -> impl Future<Output = Result<(), ReadError>> + Send;
 
     /// The store as this member has it now.
     fn view(&self) -> Arc<View>;
@@ -78,7 +81,7 @@ impl Backend for Member {
         Self::log(self, from, limit)
     }
 
-    fn recovered(&self) -> impl Future<Output = ()> + Send {
+    fn recovered(&self) -> impl Future<Output = Result<(), ReadError>> + Send {
         Self::recovered(self)
     }
 

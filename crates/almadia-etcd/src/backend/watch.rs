@@ -1,8 +1,47 @@
-//! What the Watch service asks of a member: to be told of changes.
+//! What the Watch service asks of a member: to be told of changes, and whether somebody leads.
 
 use almadia_member::Member;
+use almadia_store::WatchHub;
+use std::time::Duration;
 
 /// Being told of changes.
-pub trait WatchBackend {}
+pub trait WatchBackend {
+    /// Where watching begins, on the member's own store.
+    fn watches(&self) -> WatchHub;
 
-impl WatchBackend for Member {}
+    /// Whether the member knows a leader.
+    fn has_leader(&self) -> bool;
+
+    /// Returns once the member has known no leader for this long, without interruption.
+    fn leaderless(&self, limit: Duration) -> impl Future<Output = ()> + Send + 'static;
+}
+
+impl WatchBackend for Member {
+    fn watches(&self) -> WatchHub {
+        Self::watches(self)
+    }
+
+    fn has_leader(&self) -> bool {
+        self.standing().borrow().leader.is_some()
+    }
+
+    fn leaderless(&self, limit: Duration) -> impl Future<Output = ()> + Send + 'static {
+        let mut standing = self.standing();
+        async move {
+            loop {
+                let is_lost = standing.wait_for(|standing| standing.leader.is_none());
+                let is_lost = is_lost.await.is_ok();
+                let returns = standing.wait_for(|standing| standing.leader.is_some());
+                let returned = tokio::time::timeout(limit, returns)
+                    .await
+                    .map(|returned| returned.is_ok());
+                match returned {
+                    Err(_) if is_lost => return,
+                    Ok(true) => {}
+                    // The member stops, which is another reason to end.
+                    _ => return std::future::pending().await,
+                }
+            }
+        }
+    }
+}

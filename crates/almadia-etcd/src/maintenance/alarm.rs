@@ -68,15 +68,19 @@ fn answer<B: Backend>(shared: &Shared<B>, alarms: impl Iterator<Item = Alarm>) -
     })
 }
 
-/// The alarms that are raised, and that of the asked member's own nearly full disk, which clears itself.
+/// The alarms that are raised, and those of the asked member's own that clear themselves: a nearly full disk, a state that
+/// is being set right.
 pub(super) fn active(status: &backend::Status, view: &View) -> Vec<Alarm> {
     let mut alarms: Vec<Alarm> = view.alarms().raised().collect();
-    let own = Alarm {
-        kind: AlarmKind::NoSpace as i32,
-        member: status.member,
-    };
-    if status.no_space && !alarms.contains(&own) {
-        alarms.insert(0, own);
+    let own = [(status.no_space, AlarmKind::NoSpace), (status.corrupt, AlarmKind::Corrupt)];
+    for (_, kind) in own.into_iter().filter(|(is_so, _)| *is_so) {
+        let alarm = Alarm {
+            kind: kind as i32,
+            member: status.member,
+        };
+        if !alarms.contains(&alarm) {
+            alarms.push(alarm);
+        }
     }
     alarms
 }

@@ -53,8 +53,10 @@ pub(crate) async fn serve<B: Backend>(
                 .await
         }
         "Downgrade" => {
-            call.unary(shared, |caller, request| downgrade::downgrade(shared, caller, request))
-                .await
+            call.unary(shared, |caller, request| {
+                downgrade::downgrade(shared, caller, request)
+            })
+            .await
         }
         _ => return None,
     };

@@ -1,9 +1,9 @@
 //! How a member is: the answer that kube-apiserver and people look at first.
 
+use super::alarm;
 use crate::backend::{self, Backend};
 use crate::caller::Caller;
 use crate::error::NO_LEADER;
-use super::alarm;
 use crate::proto::etcdserverpb as pb;
 use crate::service::{Replied, Shared};
 use crate::wire::Plain;

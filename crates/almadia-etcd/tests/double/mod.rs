@@ -7,7 +7,7 @@
 mod cluster;
 mod lease;
 mod maintenance;
-mod watch;
+mod watching;
 
 use almadia_command::{ClusterId, Command, LogIndex, MemberId, Term};
 use almadia_etcd::proto::etcdserverpb::cluster_client::ClusterClient;
@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint};
@@ -52,7 +52,8 @@ pub struct Trouble {
 pub struct Double {
     store: Mutex<(Store, LogIndex)>,
     views: Views,
-    trouble: Mutex<Trouble>,
+    troubles: watch::Sender<Trouble>,
+    leases: lease::Leases,
     /// Read barriers asked for.
     pub barriers: AtomicU64,
     /// Commands proposed.
@@ -66,10 +67,12 @@ impl Double {
         store.note_applied(LogIndex(1), TERM);
         store.publish();
         let views = store.views();
+        tokio::spawn(store.watches().run());
         Arc::new(Self {
             store: Mutex::new((store, LogIndex(1))),
             views,
-            trouble: Mutex::default(),
+            troubles: watch::Sender::new(Trouble::default()),
+            leases: lease::Leases::default(),
             barriers: AtomicU64::new(0),
             proposals: AtomicU64::new(0),
         })
@@ -77,11 +80,11 @@ impl Double {
 
     /// From now on.
     pub fn set_trouble(&self, trouble: Trouble) {
-        *self.trouble.lock().expect("no test panics holding it") = trouble;
+        self.troubles.send_replace(trouble);
     }
 
     fn trouble(&self) -> Trouble {
-        self.trouble.lock().expect("no test panics holding it").clone()
+        self.troubles.borrow().clone()
     }
 
     fn apply(&self, command: &Command) -> Applied {
@@ -127,7 +130,9 @@ impl Backend for Double {
         self.trouble().read.map_or(Ok(()), Err)
     }
 
-    async fn recovered(&self) {}
+    async fn recovered(&self) -> Result<(), ReadError> {
+        Ok(())
+    }
 
     fn view(&self) -> Arc<View> {
         self.views.load()
@@ -159,6 +164,7 @@ impl Backend for Double {
             disk_bytes: 4096,
             live_bytes: 1024,
             no_space: trouble.no_space,
+            corrupt: false,
             members: vec![
                 member(MEMBER, "almadia-0", 2380),
                 member(MemberId(7), "almadia-1", 12380),

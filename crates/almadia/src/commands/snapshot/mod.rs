@@ -1,6 +1,9 @@
-//! `almadia snapshot`: copies of everything a cluster holds, as files.
+//! `almadia snapshot`: copies of everything a cluster holds, as files, and new clusters from them.
 
+mod file;
+pub mod restore;
 pub mod save;
+pub mod status;
 
 use super::cluster::Cluster;
 use super::error::CommandError;
@@ -11,11 +14,17 @@ use super::output::Report;
 pub enum SnapshotCommand {
     /// Save everything a member holds to a file.
     Save(save::SaveArguments),
+    /// Check a file and tell what it holds.
+    Status(status::StatusArguments),
+    /// Make a data directory from which a new cluster starts with everything in a file.
+    Restore(restore::RestoreArguments),
 }
 
 /// Runs the command.
 pub async fn run(command: &SnapshotCommand, cluster: &Cluster) -> Result<Report, CommandError> {
     match command {
         SnapshotCommand::Save(arguments) => save::run(arguments, cluster).await,
+        SnapshotCommand::Status(arguments) => status::run(arguments),
+        SnapshotCommand::Restore(arguments) => restore::run(arguments),
     }
 }

@@ -16,9 +16,10 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tonic::Streaming;
 
-use crate::commands::cluster::{Cluster, MESSAGE_BYTES_MAX, Repeat, request, without_origin};
+use crate::commands::cluster::{Cluster, MESSAGE_BYTES_MAX, Repeat, request};
 use crate::commands::error::CommandError;
 use crate::commands::interrupt::Interrupt;
+use crate::commands::meaning::without_origin;
 use crate::commands::output::{Report, size};
 
 /// Bytes of the SHA-256 at the end.

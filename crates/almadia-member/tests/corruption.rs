@@ -1,0 +1,174 @@
+//! A member whose store went another way than the others' is found at the next compaction, serves nobody, and is set right
+//! from the leader, in place (known failures 1, 7; B5.3).
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+#[allow(dead_code)] // each test uses what it needs of the world
+mod world;
+
+use almadia_command::{Command, Compact, Kind, LogIndex, MemberId};
+use almadia_store::disk::{Keeper, Options};
+use std::sync::Arc;
+use std::time::Duration;
+use world::{World, get, put};
+
+fn compact(revision: i64) -> Command {
+    Kind::Compact(Compact {
+        revision,
+        physical: false,
+    })
+    .into()
+}
+
+/// Changes what a member has on its disk, with all checksums right: as if it had once applied another command than the
+/// others.
+fn tamper(world: &World, id: MemberId) {
+    let disk = Arc::new(world.disk(id).clone());
+    let (mut keeper, mut store) = Keeper::open(disk, Options::deterministic()).unwrap();
+    let (applied, term) = store.publish().applied();
+    let outcome = store.apply(LogIndex(applied.0 + 1), term, &put("key-3", "rogue"));
+    assert!(outcome.result.is_ok());
+    keeper.checkpoint(&store.publish()).unwrap();
+}
+
+async fn write(world: &World, id: MemberId, from: u32, to: u32) {
+    for number in from..to {
+        let command = put(&format!("key-{number}"), "right");
+        world.member(id).propose(command).await.unwrap();
+    }
+}
+
+/// Stops `victim` behind its checkpoint, changes its state there and starts it again.
+async fn make_differ(world: &World, victim: MemberId, writer: MemberId) {
+    write(world, writer, 0, 10).await;
+    world.member(victim).read_barrier().await.unwrap();
+    drop(world.member(victim).backup().await.unwrap()); // makes a checkpoint
+    write(world, writer, 10, 20).await;
+    world.member(victim).read_barrier().await.unwrap();
+    world.crash(victim).await;
+    tamper(world, victim);
+    world.start(victim).await;
+    world.leader().await;
+    world.member(victim).read_barrier().await.unwrap();
+}
+
+fn hash(world: &World, id: MemberId) -> (i64, u64) {
+    let view = world.member(id).view();
+    (view.revision().0, view.hash_at(view.revision()).unwrap().get())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_differs_is_set_right_while_others_write() {
+    let world = World::new(3);
+    world.start_all().await;
+    let leader = world.leader().await;
+    let victim = world.ids().into_iter().find(|id| *id != leader).unwrap();
+    make_differ(&world, victim, leader).await;
+    assert_eq!(
+        get(&world.member(victim), "key-3").await.as_deref(),
+        Some(b"rogue".as_slice())
+    );
+    assert_ne!(hash(&world, victim).1, hash(&world, leader).1);
+
+    world.member(leader).propose(compact(12)).await.unwrap();
+    let mut was_fenced = false;
+    let set_right = async {
+        let mut number = 20;
+        loop {
+            write(&world, leader, number, number + 1).await;
+            number += 1;
+            was_fenced |= world.member(victim).status().corrupt;
+            if was_fenced && !world.member(victim).status().corrupt {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), set_right)
+        .await
+        .expect("it is set right");
+    assert_eq!(
+        get(&world.member(victim), "key-3").await.as_deref(),
+        Some(b"right".as_slice())
+    );
+    write(&world, victim, 500, 501).await;
+    for id in world.ids() {
+        world.member(id).read_barrier().await.unwrap();
+        assert_eq!(hash(&world, id), hash(&world, leader));
+    }
+    assert_eq!(world.member(leader).view().alarms().raised().count(), 0);
+
+    // It survives a restart, under its old id.
+    world.crash(victim).await;
+    world.start(victim).await;
+    assert_eq!(
+        get(&world.member(victim), "key-3").await.as_deref(),
+        Some(b"right".as_slice())
+    );
+}
+
+/// While a member is fenced it answers nobody with what it has.
+#[tokio::test(start_paused = true)]
+async fn a_fenced_member_serves_nobody() {
+    let world = World::new(3);
+    world.start_all().await;
+    let leader = world.leader().await;
+    let victim = world.ids().into_iter().find(|id| *id != leader).unwrap();
+    make_differ(&world, victim, leader).await;
+    world.member(leader).propose(compact(12)).await.unwrap();
+    let member = world.member(victim);
+    let fenced = async {
+        while !member.status().corrupt {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), fenced)
+        .await
+        .expect("it is found");
+    assert!(member.propose(put("k", "v")).await.is_err());
+    assert!(member.recovered().await.is_err());
+}
+
+/// With two members nobody can say who is right: the alarm is raised and changes are refused.
+#[tokio::test(start_paused = true)]
+async fn without_a_majority_the_alarm_is_raised() {
+    let world = World::new(2);
+    world.start_all().await;
+    let leader = world.leader().await;
+    let victim = world.ids().into_iter().find(|id| *id != leader).unwrap();
+    make_differ(&world, victim, leader).await;
+    let leader = world.leader().await;
+    world.member(leader).propose(compact(12)).await.unwrap();
+    let raised = async {
+        while world.member(leader).view().alarms().raised().count() == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), raised)
+        .await
+        .expect("the alarm is raised");
+    let refused = world.member(leader).propose(put("k", "v")).await.unwrap();
+    assert_eq!(refused.outcome.result, Err(almadia_store::Refusal::Corrupt));
+    let alarm = world.member(leader).view().alarms().raised().next().unwrap();
+    assert!(world.ids().contains(&alarm.member));
+}
+
+/// Members that agree are left alone, compaction after compaction.
+#[tokio::test(start_paused = true)]
+async fn members_that_agree_are_left_alone() {
+    let world = World::new(3);
+    world.start_all().await;
+    let leader = world.leader().await;
+    for round in 0..4 {
+        write(&world, leader, 0, 10).await;
+        world
+            .member(leader)
+            .propose(compact(5 + round * 10))
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        for id in world.ids() {
+            assert!(!world.member(id).status().corrupt);
+        }
+    }
+    assert_eq!(world.member(leader).view().alarms().raised().count(), 0);
+}
