@@ -54,6 +54,7 @@ find_programs() {
         "$checkout/scripts/fetch-etcd.sh" "$work/etcd" >"$work/fetch.log" || { cat "$work/fetch.log" >&2; fail "no etcd"; }
         etcd=$work/etcd/bin/etcd etcdctl=$work/etcd/bin/etcdctl
     fi
+    etcd=$(realpath "$etcd") etcdctl=$(realpath "$etcdctl")
     # The suites call it by name.
     mkdir -p "$work/bin"
     printf '#!/bin/sh\nexec "%s" "$@"\n' "$etcdctl" >"$work/bin/etcdctl"
@@ -72,6 +73,7 @@ find_almadia() {
         almadia=${CARGO_TARGET_DIR:-$checkout/target}/release/almadia
     fi
     [ -x "$almadia" ] || fail "$almadia is not a program"
+    almadia=$(realpath "$almadia")
     say "almadia: $("$almadia" --version)"
 }
 
