@@ -10,11 +10,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::error::CommandError;
 use super::global::{Address, Global, addresses};
 use super::login::{self, Connection, Login};
+use super::meaning::{Meaning, meaning, refused, without_origin};
 
 /// Longest wait for one member to accept a connection.
 const CONNECT_MAX: Duration = Duration::from_millis(1000);
@@ -29,18 +30,6 @@ const BACK_OFF_MIN: Duration = Duration::from_millis(25);
 const BACK_OFF_MAX: Duration = Duration::from_millis(400);
 /// Answers larger than gRPC's usual 4 MiB are legal: a range has no limit.
 pub const MESSAGE_BYTES_MAX: usize = i32::MAX as usize;
-
-/// Refusals for which etcd has no code (Lock, Election, Hash, Defragment, Snapshot: all "Unknown").
-const REFUSALS_WITHOUT_CODE: [&str; 8] = [
-    "requested lease not found",
-    "permission denied",
-    "election: not leader",
-    "mutex: session is expired",
-    "field must be provided",
-    "key is not provided",
-    "password was given for no password user",
-    "required revision has been compacted",
-];
 
 /// What may be done when no answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,19 +47,6 @@ enum Patience {
     Timeout,
     /// As long as it takes.
     Forever,
-}
-
-/// What a member's error means for the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meaning {
-    /// The user's token is no longer good; it was not carried out.
-    TokenOutdated,
-    /// Another member, or the same one later, may serve it; it was not carried out.
-    NotCarriedOut,
-    /// It may have been carried out.
-    Unknown,
-    /// Every member would say the same.
-    Refused,
 }
 
 /// A cluster's client.
@@ -350,51 +326,6 @@ pub fn request<T>(message: T) -> Request<T> {
     request
 }
 
-/// The cluster's refusal in its own words.
-fn refused(status: &Status) -> CommandError {
-    CommandError::Refused {
-        code: status.code(),
-        message: without_origin(status.message()).to_owned(),
-    }
-}
-
-/// etcd's texts begin with the name of its program, which says nothing to a user.
-pub fn without_origin(message: &str) -> &str {
-    message.strip_prefix("etcdserver: ").unwrap_or(message)
-}
-
-fn meaning(status: &Status) -> Meaning {
-    let message = status.message();
-    if login::is_outdated(message) {
-        return Meaning::TokenOutdated;
-    }
-    // Nobody leads the election, which says nothing about the cluster.
-    if message == "election: no leader" {
-        return Meaning::Refused;
-    }
-    if message.ends_with("no leader")
-        || message.ends_with("too many requests")
-        || message.ends_with("rpc not supported for learner")
-    {
-        return Meaning::NotCarriedOut;
-    }
-    match status.code() {
-        Code::Unknown if REFUSALS_WITHOUT_CODE.iter().any(|text| message.ends_with(text)) => Meaning::Refused,
-        Code::Unavailable
-        | Code::Unknown
-        | Code::DeadlineExceeded
-        | Code::Cancelled
-        | Code::Internal
-        | Code::Aborted => Meaning::Unknown,
-        _ => Meaning::Refused,
-    }
-}
-
-/// Whether a member refused, and every member would.
-pub fn is_refusal(status: &Status) -> bool {
-    matches!(meaning(status), Meaning::Refused | Meaning::TokenOutdated)
-}
-
 /// The cause at the end of the chain: "connection refused" instead of "transport error".
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
@@ -402,59 +333,4 @@ fn innermost(error: &dyn std::error::Error) -> String {
         cause = next;
     }
     cause.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Promise: only what was certainly not carried out counts as such.
-    #[test]
-    fn what_errors_mean() {
-        let cases = [
-            (Code::Unavailable, "etcdserver: no leader", Meaning::NotCarriedOut),
-            (
-                Code::ResourceExhausted,
-                "etcdserver: too many requests",
-                Meaning::NotCarriedOut,
-            ),
-            (
-                Code::FailedPrecondition,
-                "etcdserver: rpc not supported for learner",
-                Meaning::NotCarriedOut,
-            ),
-            (Code::Unavailable, "etcdserver: leader changed", Meaning::Unknown),
-            (
-                Code::Unavailable,
-                "etcdserver: request timed out",
-                Meaning::Unknown,
-            ),
-            (Code::Unknown, "transport error", Meaning::Unknown),
-            (Code::Unknown, "election: no leader", Meaning::Refused),
-            (Code::Unknown, "etcdserver: permission denied", Meaning::Refused),
-            (
-                Code::Unauthenticated,
-                "etcdserver: invalid auth token",
-                Meaning::TokenOutdated,
-            ),
-            (
-                Code::InvalidArgument,
-                "etcdserver: key is not provided",
-                Meaning::Refused,
-            ),
-            (
-                Code::OutOfRange,
-                "etcdserver: mvcc: required revision has been compacted",
-                Meaning::Refused,
-            ),
-            (
-                Code::ResourceExhausted,
-                "etcdserver: mvcc: database space exceeded",
-                Meaning::Refused,
-            ),
-        ];
-        for (code, message, expected) in cases {
-            assert_eq!(meaning(&Status::new(code, message)), expected, "{message}");
-        }
-    }
 }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tonic::{Code, Response, Status};
 
-use super::cluster::{Cluster, connect, is_refusal, without_origin};
+use super::cluster::{Cluster, connect};
 use super::error::CommandError;
 use super::global::Address;
 use super::login::{self, Connection, Login};
+use super::meaning::{is_refusal, without_origin};
 use super::members;
 
 /// Whom to ask.

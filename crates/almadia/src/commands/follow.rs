@@ -19,7 +19,9 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(2);
 pub enum Next {
     /// Wait for the next one.
     GoOn,
-    /// Open the stream again.
+    /// The same; this one only said that the stream is open.
+    Opened,
+    /// Open the stream again, with another login.
     Again,
     /// All that was wanted is there.
     End,
@@ -60,10 +62,11 @@ async fn follow_on<F: Followed>(followed: &mut F, cluster: &Cluster) -> Result<(
                 was_open = true;
                 match read(followed, &mut stream, cluster).await? {
                     Read::End => return Ok(()),
-                    Read::Broken { messages: 0, reason } => tell(&mut is_told, &reason),
-                    Read::Broken { reason, .. } => {
-                        is_told = false;
-                        back_off = BACK_OFF_MIN;
+                    Read::Again => {}
+                    Read::Broken { messages, reason } => {
+                        if messages > 0 {
+                            (is_told, back_off) = (false, BACK_OFF_MIN);
+                        }
                         tell(&mut is_told, &reason);
                     }
                 }
@@ -82,9 +85,11 @@ async fn follow_on<F: Followed>(followed: &mut F, cluster: &Cluster) -> Result<(
 enum Read {
     /// Nothing more is wanted.
     End,
-    /// It has to be opened again.
+    /// It has to be opened again, with another login.
+    Again,
+    /// It has to be opened again, perhaps on another member.
     Broken {
-        /// How many messages came.
+        /// How many messages came that carried something.
         messages: usize,
         /// Why it ended.
         reason: String,
@@ -101,7 +106,8 @@ async fn read<F: Followed>(
         match stream.message().await {
             Ok(Some(message)) => match followed.take(message, cluster)? {
                 Next::GoOn => messages += 1,
-                Next::Again => break "the member asks for another login".to_owned(),
+                Next::Opened => {}
+                Next::Again => return Ok(Read::Again),
                 Next::End => return Ok(Read::End),
             },
             Ok(None) => break "the member ended it".to_owned(),

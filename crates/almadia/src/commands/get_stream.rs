@@ -8,10 +8,11 @@ use almadia_etcd::proto::etcdserverpb::{RangeRequest, RangeResponse};
 use bytes::Bytes;
 use tonic::Code;
 
-use super::cluster::{Cluster, MESSAGE_BYTES_MAX, Repeat, without_origin};
+use super::cluster::{Cluster, MESSAGE_BYTES_MAX, Repeat};
 use super::error::CommandError;
 use super::get::{self, GetArguments};
 use super::global::Output;
+use super::meaning::without_origin;
 use super::output::{Reader, Report, pair_json, pair_line, print_on};
 
 /// Keys of a page, where there are no streams.

@@ -47,7 +47,7 @@ pub struct Global {
 pub enum Output {
     /// For people.
     Text,
-    /// For programs: one JSON value.
+    /// For programs: one JSON value, or one on each line from commands that print as it comes.
     Json,
 }
 

@@ -91,7 +91,7 @@ async fn lock_and_hold(
 ) -> Result<u8, CommandError> {
     let locked = tokio::select! {
         locked = lock(arguments, cluster, lease) => locked?,
-        _ = interrupt.wait() => return Ok(EXIT_OK),
+        _ = interrupt.wait() => return given_up(arguments),
     };
     *held = Some(locked.key.clone());
     let lock = Held {
@@ -112,6 +112,17 @@ async fn lock_and_hold(
             wish = interrupt.wait() => if wish == Wish::Terminate { running.terminate() },
         }
     }
+}
+
+/// Ctrl-C before the lock was free: no failure, unless there is a command that others believe has run.
+fn given_up(arguments: &LockArguments) -> Result<u8, CommandError> {
+    if arguments.command.is_empty() {
+        return Ok(EXIT_OK);
+    }
+    Err(CommandError::failed(format!(
+        "given up before the lock '{}' was free; the command was not run",
+        arguments.name
+    )))
 }
 
 async fn lock(

@@ -30,6 +30,7 @@ pub mod lock_command;
 pub mod log;
 pub mod log_compare;
 pub mod login;
+pub mod meaning;
 pub mod member;
 pub mod members;
 pub mod move_leader;

@@ -163,6 +163,8 @@ fn status_json(status: &MemberStatus, members: &[Member]) -> Value {
             "revision": answer.header.as_ref().map_or(0, |header| header.revision),
             "size_bytes": answer.db_size,
             "in_use_bytes": answer.db_size_in_use,
+            "quota_bytes": answer.db_size_quota,
+            "storage_version": answer.storage_version,
             "errors": answer.errors,
         }),
     }

@@ -145,6 +145,9 @@ fn operation(line: &str) -> Result<RequestOp, String> {
         Operation::Put(put) if put.value.as_deref() == Some("-") => {
             return Err("a value cannot come from standard input inside a transaction".to_owned());
         }
+        Operation::Get(get) if get.stream => {
+            return Err("nothing is streamed inside a transaction; leave --stream out".to_owned());
+        }
         Operation::Put(put) => put.to_request().map(Request::RequestPut),
         Operation::Get(get) => get.to_request().map(Request::RequestRange),
         Operation::Del(del) => del.to_request().map(Request::RequestDeleteRange),
@@ -261,6 +264,7 @@ mod tests {
         assert!(error("\nput a \"1").contains("line 2 of the transaction: a quote is not closed"));
         assert!(error("\nput a\n").contains("line 2"));
         assert!(error("\n\nput a -\n").contains("standard input"));
+        assert!(error("\n\nget a --prefix --stream\n").contains("leave --stream out"));
         assert!(error("\n\nwatch a\n").contains("put, get or del"));
         assert!(error("\n\ndel --prefix\n").contains("--all"));
         assert!(error("\n\nget a\n\nget b\n").contains("line 5"));

@@ -13,12 +13,13 @@ use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 
-use super::cluster::{Cluster, MESSAGE_BYTES_MAX, Repeat, request, without_origin};
+use super::cluster::{Cluster, MESSAGE_BYTES_MAX, Repeat, request};
 use super::error::CommandError;
 use super::follow::{Followed, Next, follow};
 use super::global::Output;
 use super::key_range::KeyArguments;
 use super::login;
+use super::meaning::without_origin;
 use super::output::{Reader, Report, pair_json, pair_line, print_on};
 
 /// What to watch.
@@ -147,7 +148,7 @@ impl Followed for Watched {
             if self.request.start_revision == 0 {
                 self.request.start_revision = revision + 1;
             }
-            return Ok(Next::GoOn);
+            return Ok(Next::Opened);
         }
         if message.events.is_empty() {
             return self.progress(revision);

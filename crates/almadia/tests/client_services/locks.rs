@@ -46,6 +46,23 @@ fn a_command_runs_while_it_is_held() {
     assert!(member.leases().is_empty() && !member.has("deploy/"));
 }
 
+/// Promise: a command that never ran is no success.
+#[test]
+fn who_gives_up_waiting_has_not_run_anything() {
+    let member = Fake::start(Mood::Serving);
+    let mut first = lock(&member, &[]);
+    first.line();
+    let second = lock(&member, &["--", "echo", "ran"]);
+    member.wait_until(|member| member.leases().len() == 2);
+    let (text, complaint, code) = second.interrupt();
+    assert_eq!((text.as_str(), code), ("", 1));
+    assert!(complaint.contains("the command was not run"), "{complaint}");
+    // Its place in the queue is free as well.
+    assert_eq!(member.leases().len(), 1);
+    first.interrupt();
+    assert!(!member.has("deploy/"));
+}
+
 /// Promise: a supervisor's wish reaches the command, which may end in its own way.
 #[test]
 fn a_command_is_asked_to_end() {
