@@ -1,16 +1,315 @@
 //! The Lease service: leases are made and ended through the log; only the leader knows what time they have left.
+//!
+//! It keeps nothing alive by itself, and holds no lease's time.
 
-use crate::backend::Backend;
-use crate::service::{Call, Shared};
+use crate::backend::{AskError, Backend, TimeLeft};
+use crate::caller::Caller;
+use crate::error::Fault;
+use crate::kv::Written;
+use crate::proto::etcdserverpb as pb;
+use crate::service::{Call, Replied, Shared};
+use crate::stream::{self, Messages};
+use crate::wire::Plain;
+use almadia_command::{Kind, LeaseGrant, LeaseId, LeaseRevoke};
+use almadia_store::{Answer, Need};
+use prost::Message;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::Response;
 
+/// Seconds that a lease may live at most, as in etcd.
+const TTL_MAX: i64 = 9_000_000_000;
+
+/// Ids drawn for one lease at most. Two in a row that are in use already mean that chance is broken.
+const DRAWS_MAX: usize = 8;
+
+/// Renewals of one stream that wait for the leader at most; then the client waits.
+const RENEWALS_MAX: usize = 256;
+
+/// Answers of one stream that wait for the client at most.
+const ANSWERS_MAX: usize = 16;
+
 /// Serves a method, if it is one of this service.
 pub(crate) async fn serve<B: Backend>(
-    _shared: &Arc<Shared<B>>,
-    _method: &str,
-    _call: Call,
+    shared: &Arc<Shared<B>>,
+    method: &str,
+    call: Call,
 ) -> Option<Response<Body>> {
-    None
+    let response = match method {
+        "LeaseGrant" => {
+            call.unary(shared, |caller, request| grant(shared, caller, request))
+                .await
+        }
+        "LeaseRevoke" => {
+            call.unary(shared, |caller, request| revoke(shared, caller, request))
+                .await
+        }
+        "LeaseKeepAlive" => keep_alive(shared, call),
+        "LeaseTimeToLive" => {
+            call.unary(shared, |caller, request| time_to_live(shared, caller, request))
+                .await
+        }
+        "LeaseLeases" => {
+            call.unary(shared, |caller, request| leases(shared, caller, request))
+                .await
+        }
+        _ => return None,
+    };
+    Some(response)
+}
+
+/// Makes a lease; draws an id where none is asked for.
+pub(crate) async fn grant<B: Backend>(
+    shared: &Shared<B>,
+    caller: Caller,
+    request: pb::LeaseGrantRequest,
+) -> Result<Replied<Plain<pb::LeaseGrantResponse>>, Status> {
+    if request.ttl > TTL_MAX {
+        // Who asks is looked at first, as in etcd.
+        let actor = shared.known_actor(&caller).await?;
+        let view = shared.backend.view();
+        view.permits(actor.as_ref(), Need::User).map_err(Fault::from)?;
+        return Err(Fault::LeaseTtlTooLarge.into());
+    }
+    let written = write_grant(shared, &caller, request).await?;
+    let Answer::LeaseGrant { id, ttl } = written.answer else {
+        unreachable!("a grant was answered with {:?}", written.answer);
+    };
+    let answer = Plain(pb::LeaseGrantResponse {
+        header: Some(written.header),
+        id: id.get(),
+        ttl,
+        error: String::new(),
+    });
+    Ok(Replied {
+        answer,
+        position: Some(written.position),
+    })
+}
+
+async fn write_grant<B: Backend>(
+    shared: &Shared<B>,
+    caller: &Caller,
+    request: pb::LeaseGrantRequest,
+) -> Result<Written, Fault> {
+    let ttl = request.ttl.max(shared.config.lease_ttl_min);
+    let mut draws = 0;
+    loop {
+        let id = match request.id {
+            0 => shared.backend.draw_lease_id().get(),
+            id => id,
+        };
+        let written = shared
+            .write(
+                caller,
+                Kind::LeaseGrant(LeaseGrant { id, ttl }),
+                request.encoded_len(),
+            )
+            .await;
+        draws += 1;
+        match written {
+            Err(Fault::LeaseExists) if request.id == 0 && draws < DRAWS_MAX => {}
+            written => return written,
+        }
+    }
+}
+
+/// Ends a lease and deletes its keys.
+pub(crate) async fn revoke<B: Backend>(
+    shared: &Shared<B>,
+    caller: Caller,
+    request: pb::LeaseRevokeRequest,
+) -> Result<Replied<Plain<pb::LeaseRevokeResponse>>, Status> {
+    let revoke = LeaseRevoke {
+        id: request.id,
+        expired_in_term: 0,
+    };
+    let written = shared
+        .write(&caller, Kind::LeaseRevoke(revoke), request.encoded_len())
+        .await?;
+    let answer = Plain(pb::LeaseRevokeResponse {
+        header: Some(written.header),
+    });
+    Ok(Replied {
+        answer,
+        position: Some(written.position),
+    })
+}
+
+/// What a lease has left, and its keys if asked for.
+pub(crate) async fn time_to_live<B: Backend>(
+    shared: &Shared<B>,
+    caller: Caller,
+    request: pb::LeaseTimeToLiveRequest,
+) -> Result<Replied<Plain<pb::LeaseTimeToLiveResponse>>, Status> {
+    let lease = LeaseId(request.id);
+    let need = match request.keys {
+        true => Need::ReadLease(lease),
+        false => Need::User,
+    };
+    let left = async { shared.backend.lease_time_left(lease).await.map_err(Fault::from) };
+    // Keys are read from a view that knows what the leader knows; without them the leader's word is enough.
+    let view = match request.keys || shared.backend.view().auth().is_enabled() {
+        true => shared.readable_view(false).await?,
+        false => shared.backend.view(),
+    };
+    let actor = shared.actor(&caller, &view)?;
+    view.permits(actor.as_ref(), need).map_err(Fault::from)?;
+    let left = shared.in_time(left).await?;
+    let keys = view.leases().keys(lease).map(bytes::Bytes::copy_from_slice);
+    let answer = match left {
+        Some(TimeLeft { granted, left }) => pb::LeaseTimeToLiveResponse {
+            header: Some(shared.read_header(&shared.backend.view())),
+            id: request.id,
+            ttl: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            granted_ttl: granted,
+            keys: if request.keys { keys.collect() } else { Vec::new() },
+        },
+        None => pb::LeaseTimeToLiveResponse {
+            header: Some(shared.read_header(&shared.backend.view())),
+            id: request.id,
+            ttl: -1,
+            ..Default::default()
+        },
+    };
+    Ok(Replied::unlogged(Plain(answer)))
+}
+
+/// All leases, soonest to end first; only for who may read every key that hangs on any of them.
+pub(crate) async fn leases<B: Backend>(
+    shared: &Shared<B>,
+    caller: Caller,
+    _request: pb::LeaseLeasesRequest,
+) -> Result<Replied<Plain<pb::LeaseLeasesResponse>>, Status> {
+    if shared.backend.view().auth().is_enabled() {
+        let view = shared.readable_view(false).await?;
+        let actor = shared.actor(&caller, &view)?;
+        view.permits(actor.as_ref(), Need::User).map_err(Fault::from)?;
+        for (lease, _) in view.leases().iter() {
+            view.permits(actor.as_ref(), Need::ReadLease(lease))
+                .map_err(Fault::from)?;
+        }
+    }
+    let leases = async { shared.backend.leases_by_expiry().await.map_err(Fault::from) };
+    let leases = shared.in_time(leases).await?.into_iter();
+    let answer = pb::LeaseLeasesResponse {
+        header: Some(shared.read_header(&shared.backend.view())),
+        leases: leases.map(|id| pb::LeaseStatus { id: id.get() }).collect(),
+    };
+    Ok(Replied::unlogged(Plain(answer)))
+}
+
+impl<B: Backend> Shared<B> {
+    /// What the leader is asked for, or "timed out".
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let answer = tokio::time::timeout(self.config.request_timeout, answer).await;
+        answer.unwrap_or(Err(Fault::TimedOut))
+    }
+
+    /// Gives a lease its whole time again on a caller's behalf; the header shows the revision before.
+    pub(crate) async fn renew(
+        &self,
+        caller: &Caller,
+        lease: i64,
+    ) -> Result<pb::LeaseKeepAliveResponse, Fault> {
+        let header = self.read_header(&self.backend.view());
+        if self.backend.view().auth().is_enabled() {
+            let view = self.readable_view(false).await?;
+            let actor = self.actor(caller, &view)?;
+            view.permits(actor.as_ref(), Need::WriteLease(LeaseId(lease)))
+                .map_err(Fault::from)?;
+        }
+        let kept = async { Ok(self.backend.keep_lease_alive(LeaseId(lease)).await?) };
+        Ok(pb::LeaseKeepAliveResponse {
+            header: Some(header),
+            id: lease,
+            ttl: self.in_time(kept).await?,
+        })
+    }
+}
+
+impl From<AskError> for Fault {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::NoLeader => Self::NoLeader,
+            AskError::TimedOut => Self::TimedOut,
+            AskError::Stopped => Self::Stopped,
+        }
+    }
+}
+
+type Kept = Plain<pb::LeaseKeepAliveResponse>;
+
+/// Renews leases as they are asked for; answers in the order of the requests.
+fn keep_alive<B: Backend>(shared: &Arc<Shared<B>>, call: Call) -> Response<Body> {
+    let caller = call.caller();
+    let messages = call.messages(shared);
+    let (give, answers) = mpsc::channel(ANSWERS_MAX);
+    let conversation = Conversation {
+        shared: Arc::clone(shared),
+        caller,
+        messages,
+        under_way: VecDeque::new(),
+        give,
+    };
+    tokio::spawn(conversation.run());
+    stream::respond(stream::Received(answers))
+}
+
+/// One stream of renewals.
+struct Conversation<B> {
+    shared: Arc<Shared<B>>,
+    caller: Caller,
+    messages: Messages<pb::LeaseKeepAliveRequest>,
+    /// In the order of the requests.
+    under_way: VecDeque<JoinHandle<Result<pb::LeaseKeepAliveResponse, Fault>>>,
+    give: mpsc::Sender<Result<Kept, Status>>,
+}
+
+impl<B: Backend> Conversation<B> {
+    /// Until the client has said all and heard all, or is gone, or something fails.
+    async fn run(mut self) {
+        let mut last = None;
+        while last.is_none() || !self.under_way.is_empty() {
+            tokio::select! {
+                biased;
+                () = self.give.closed() => return,
+                done = first(&mut self.under_way) => {
+                    self.under_way.pop_front();
+                    let renewed = done.map(Plain).map_err(Status::from);
+                    let failed = renewed.is_err();
+                    if self.give.send(renewed).await.is_err() || failed {
+                        return;
+                    }
+                }
+                message = self.messages.next(), if last.is_none() && self.under_way.len() < RENEWALS_MAX => {
+                    match message {
+                        Ok(Some(request)) => self.begin(request.id),
+                        Ok(None) => last = Some(Ok(())),
+                        Err(status) => last = Some(Err(status)),
+                    }
+                }
+            }
+        }
+        if let Some(Err(status)) = last {
+            let _ = self.give.send(Err(status)).await;
+        }
+    }
+
+    fn begin(&mut self, lease: i64) {
+        let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
+        let renewal = async move { shared.renew(&caller, lease).await };
+        self.under_way.push_back(tokio::spawn(renewal));
+    }
+}
+
+async fn first<T>(under_way: &mut VecDeque<JoinHandle<T>>) -> T {
+    match under_way.front_mut() {
+        Some(first) => first.await.expect("a renewal neither panics nor is cancelled"),
+        None => std::future::pending().await,
+    }
 }

@@ -7,6 +7,9 @@ use crate::wire::{self, Answer, PREFIX_BYTES};
 use bytes::{Buf, BytesMut};
 use prost::Message;
 use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codec::{BufferSettings, EncodeBody, EncodeBuf, Encoder};
@@ -83,4 +86,15 @@ pub fn respond<A: Answer>(
     let encoder = StreamEncoder(PhantomData);
     let body = EncodeBody::new_server(encoder, answers, None, Default::default(), None);
     wire::grpc_response(Body::new(body))
+}
+
+/// What somebody else sends, as a stream.
+pub struct Received<T>(pub mpsc::Receiver<T>);
+
+impl<T> Stream for Received<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.0.poll_recv(context)
+    }
 }
