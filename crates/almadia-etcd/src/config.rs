@@ -1,5 +1,6 @@
 //! What the edge can be told. Defaults are etcd's; nothing here changes what a request means.
 
+use crate::auth::AuthConfig;
 use std::time::Duration;
 
 /// Bytes that the gRPC layer takes on top of the largest request, as etcd does.
@@ -20,8 +21,17 @@ pub struct Config {
     /// A request that is not decided by then is answered with "request timed out": its outcome is unknown. Should be
     /// what the member was told too; waiting for the space of a physical compaction is not bounded by it.
     pub request_timeout: Duration,
+    /// Seconds that a lease lives at least: a shorter wish is raised to it. etcd's is 1.5 election timeouts, rounded up.
+    pub lease_ttl_min: i64,
+    /// A watch that wants it and heard nothing for this long is told that nothing happened
+    /// (`--watch-progress-notify-interval`); each stream's interval differs from it by a tenth at most.
+    pub progress_interval: Duration,
+    /// A stream whose client wants a leader ends when there has been none for this long.
+    pub leaderless_max: Duration,
     /// Bytes the store may use, as shown in a status; 0 is no bound.
     pub quota_bytes: i64,
+    /// How logins work.
+    pub auth: AuthConfig,
     /// Requests in flight on one connection at most (`--max-concurrent-streams`).
     pub concurrent_streams_max: u32,
     /// A connection that is silent for this long is asked whether it is still there (`--grpc-keepalive-interval`).
@@ -39,7 +49,12 @@ impl Default for Config {
             txn_operations_max: 128,
             // etcd: 5 s and twice its default election timeout.
             request_timeout: Duration::from_secs(7),
+            lease_ttl_min: 2,
+            progress_interval: Duration::from_secs(10 * 60),
+            // etcd: 3 times its default election timeout.
+            leaderless_max: Duration::from_secs(3),
             quota_bytes: 0,
+            auth: AuthConfig::default(),
             concurrent_streams_max: u32::MAX,
             keepalive_interval: Duration::from_secs(2 * 60 * 60),
             keepalive_timeout: Duration::from_secs(20),

@@ -26,15 +26,19 @@ pub mod position;
 pub mod proto;
 mod serve;
 mod service;
+mod stop;
 mod stream;
 pub mod translate;
 mod watch;
 mod wire;
 
 pub use backend::{
+    AskError, TimeLeft,
     Applied, Backend, ClusterBackend, Identity, LeaseBackend, MaintenanceBackend, Member, MemberInfo,
     Membered, ProposeError, ReadError, Status, WatchBackend,
 };
+pub use auth::{AuthConfig, Jwt, JwtError, TokenKind};
+pub use caller::CertificateName;
 pub use coalesce::Coalesced;
 pub use config::Config;
 pub use error::Fault;

@@ -3,11 +3,14 @@
 //! It routes by the request's path alone and is served on any HTTP/2 connection; [`crate::serve`] does that with
 //! tonic's server. What the methods of a service mean stands in the module of its name.
 
+use crate::auth::Access;
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::coalesce::UnderWay;
 use crate::config::Config;
+use crate::error::Fault;
 use crate::position::{self, Position};
+use crate::stop::Stop;
 use crate::stream::Messages;
 use crate::wire::{self, Answer};
 use crate::{admin, auth, cluster, election, kv, lease, lock, maintenance, watch};
@@ -99,6 +102,9 @@ pub struct Edge<B> {
 pub(crate) struct Shared<B> {
     pub(crate) backend: Arc<B>,
     pub(crate) config: Config,
+    pub(crate) access: Access,
+    /// Streams end when the server stops.
+    pub(crate) stop: Stop,
 }
 
 /// What a method answers: the message, and where its command stands in the log if it has one.
@@ -128,9 +134,20 @@ impl<B> Clone for Edge<B> {
 impl<B: Backend> Edge<B> {
     /// An edge over a member.
     pub fn new(backend: Arc<B>, config: Config) -> Self {
+        let access = Access::new(&config.auth, config.request_timeout);
         Self {
-            shared: Arc::new(Shared { backend, config }),
+            shared: Arc::new(Shared {
+                backend,
+                config,
+                access,
+                stop: Stop::default(),
+            }),
         }
+    }
+
+    /// Ends the streams of all connections, which would go on for ever; what comes later is served as before.
+    pub fn end_streams(&self) {
+        self.shared.stop.begin();
     }
 }
 
@@ -157,13 +174,19 @@ impl<B: Backend> Service<http::Request<Body>> for Edge<B> {
 /// A request on its way to its method.
 pub(crate) struct Call {
     headers: http::HeaderMap,
+    extensions: http::Extensions,
     body: Body,
 }
 
 impl Call {
+    /// Whether the client wants no answer from a member without a leader.
+    pub(crate) fn wants_leader(&self) -> bool {
+        self.headers.get("hasleader").is_some_and(|value| value == "true")
+    }
+
     /// Who asks.
     pub(crate) fn caller(&self) -> Caller {
-        Caller::of(&self.headers)
+        Caller::of(&self.headers, &self.extensions)
     }
 
     /// Carries out a method that takes one message and answers one.
@@ -212,6 +235,27 @@ impl Call {
     }
 }
 
+impl<B: Backend> Shared<B> {
+    /// Returns when a stream must end although nothing is wrong with it: the server stops, or, for those who want one,
+    /// there has been no leader for too long.
+    pub(crate) fn cut(&self, wants_leader: bool) -> Pin<Box<dyn Future<Output = Fault> + Send>> {
+        let stop = self.stop.begun();
+        if !wants_leader {
+            return Box::pin(async {
+                stop.await;
+                Fault::Stopped
+            });
+        }
+        let leaderless = self.backend.leaderless(self.config.leaderless_max);
+        Box::pin(async {
+            tokio::select! {
+                () = stop => Fault::Stopped,
+                () = leaderless => Fault::NoLeader,
+            }
+        })
+    }
+}
+
 impl<B: Backend> Edge<B> {
     async fn answer(shared: Arc<Shared<B>>, request: http::Request<Body>) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
@@ -221,6 +265,7 @@ impl<B: Backend> Edge<B> {
         };
         let call = Call {
             headers: parts.headers,
+            extensions: parts.extensions,
             body,
         };
         let answered = match service {
