@@ -2,8 +2,12 @@
 # Measures Almadia against a real etcd on this machine: starts members of both on free loopback ports, with data on a real
 # disk, runs `almadia bench --versus` on them in turn, prints the tables and stops everything it started.
 #
-#   ETCD_BIN=DIR/bin scripts/bench-versus-etcd.sh                       everything, 3 members each
+#   ETCD_BIN=DIR/bin scripts/bench-versus-etcd.sh                       all loads, 3 members each
 #   ETCD_BIN=DIR/bin scripts/bench-versus-etcd.sh put --clients 64      what to measure: arguments of almadia bench
+#   ETCD_BIN=DIR/bin FULL=1 scripts/bench-versus-etcd.sh compaction --rounds 1
+#
+# Loads:        put get serializable-get range txn list count mix kube keepalive watch all
+# Disturbances: compaction lease-expiry slow-watcher     (several words are measured one after the other, loads first)
 #
 # Environment:
 #   ETCD_BIN        where etcd is (scripts/fetch-etcd.sh DIR puts it into DIR/bin)
@@ -11,6 +15,8 @@
 #   MEMBERS         members of each side (default 3)
 #   DATA_DIR        a directory on a real disk (default a new one under /var/tmp); all data is removed at the end
 #   OUT             also write the tables to this Markdown file
+#   FULL            1: disturbances as large as the goals want them unless given (a million revisions compacted, 10,000 of 100,000 leases
+#                   expire, a watcher 500,000 revisions behind); minutes for each round
 #   FAILOVER_RUNS   also kill each side's leader this often and measure the gap in writes (default 0)
 #   ALMADIA_SERVER  what starts our side's member, instead of "$ALMADIA server"
 set -euo pipefail
@@ -25,6 +31,23 @@ failover_runs=${FAILOVER_RUNS:-0}
 [ -x "$ETCD_BIN/etcd" ] || fail "there is no etcd in $ETCD_BIN: run scripts/fetch-etcd.sh"
 [ -x "$almadia" ] || fail "there is no $almadia: run cargo build --release, or name it with ALMADIA"
 almadia_server=${ALMADIA_SERVER:-$almadia server}
+
+[ $# -gt 0 ] || set -- all
+if [ "${FULL:-0}" = 1 ]; then
+    while read -r flag value; do
+        case " $* " in
+            *" $flag"[\ =]*) ;;
+            *) set -- "$@" "$flag" "$value" ;;
+        esac
+    done <<END
+--revisions 1000000
+--leases 100000
+--leases-due 10000
+--behind 500000
+END
+fi
+# Wrong words are told before anything is started.
+"$almadia" bench "$@" --help >/dev/null || fail "almadia bench does not understand: $*"
 
 dir=$(mktemp -d "${DATA_DIR:-/var/tmp}/almadia-bench.XXXXXX")
 case $(stat -f -c %T "$dir") in
@@ -106,7 +129,6 @@ prepare etcd "$ETCD_BIN/etcd" "--log-level error --quota-backend-bytes 858993459
 start almadia
 start etcd
 
-[ $# -gt 0 ] || set -- all
 tables=$dir/tables.md
 {
     describe "$@"

@@ -11,6 +11,7 @@ mod message;
 mod process;
 mod report;
 mod run;
+mod shape;
 mod slice;
 mod statistics;
 mod summary;

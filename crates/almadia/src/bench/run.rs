@@ -2,22 +2,19 @@
 //!
 //! Two clusters are measured A B B A A B …: what disturbs the machine for a while disturbs both.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::BenchArguments;
 use super::disturbance::{self, Disturbance};
 use super::engine::load::Load;
-use super::flags::Word;
 use super::process::Usage;
 use super::report::{self, Cell, Memory};
+use super::shape::{Shape, counted};
 use super::slice::{self, Slice, SliceResult};
 use super::summary::{Summary, ratios};
 use super::target::Target;
-use super::watchers::Watching;
 use super::workload::kind::Kind;
 use super::workload::preload::Preload;
-use super::workload::values::Values;
-use super::workload::{KEY_PREFIX, KEY_PREFIX_END, STAMP_BYTES, Spec, kube};
 use crate::commands::error::{CommandError, EXIT_FAILED};
 use crate::commands::global::Global;
 use crate::commands::output::Report;
@@ -37,6 +34,7 @@ pub fn run(arguments: &BenchArguments, global: &Global) -> Result<Report, Comman
             .duration_since(UNIX_EPOCH)
             .map_or(1, |since| since.as_nanos() as u64),
     };
+    let shapes = arguments.shapes()?;
     if !arguments.no_preload {
         bench
             .targets
@@ -44,12 +42,12 @@ pub fn run(arguments: &BenchArguments, global: &Global) -> Result<Report, Comman
             .try_for_each(|target| bench.preload(target))?;
     }
     let mut cells = Vec::new();
-    for shape in bench.shapes()? {
+    for shape in shapes {
         cells.extend(bench.measure(shape)?);
     }
     let mut disturbed = Vec::new();
-    for disturbance in bench.disturbances() {
-        for clients in bench.client_counts(&[64]) {
+    for disturbance in arguments.disturbances() {
+        for clients in arguments.client_counts(&[64]) {
             disturbed.push(bench.disturb(disturbance, clients)?);
         }
     }
@@ -115,116 +113,11 @@ struct Bench<'a> {
     seed: u64,
 }
 
-/// One row of the table: a load and its numbers.
-#[derive(Clone, Copy, Debug)]
-struct Shape {
-    kind: Kind,
-    value_bytes: usize,
-    clients: usize,
-    watchers: usize,
-}
-
 impl Bench<'_> {
-    /// All loads with all their numbers.
-    fn shapes(&self) -> Result<Vec<Shape>, CommandError> {
-        let mut shapes = Vec::new();
-        for kind in self.kinds() {
-            for value_bytes in self.value_sizes(kind) {
-                for clients in self.client_counts(kind.clients_default()) {
-                    let watchers = self.watcher_counts(kind);
-                    shapes.extend(watchers.into_iter().map(|watchers| Shape {
-                        kind,
-                        value_bytes,
-                        clients,
-                        watchers,
-                    }));
-                }
-            }
-        }
-        let own_keys = |shape: &Shape| (shape.clients * kube::OBJECTS_EACH) as u64;
-        match shapes.iter().find(|shape| shape.kind == Kind::Kube) {
-            Some(shape) if own_keys(shape) > self.arguments.keys => Err(CommandError::usage(format!(
-                "kube with {} clients needs --keys {} at least: each client writes {} of its own",
-                shape.clients,
-                own_keys(shape),
-                kube::OBJECTS_EACH
-            ))),
-            _ => Ok(shapes),
-        }
-    }
-
-    fn kinds(&self) -> Vec<Kind> {
-        if self.arguments.words.is_empty() {
-            return vec![Kind::Put];
-        }
-        let mut kinds: Vec<Kind> = Vec::new();
-        for word in &self.arguments.words {
-            let Word::Loads(named) = word else { continue };
-            for kind in named {
-                if !kinds.contains(kind) {
-                    kinds.push(*kind);
-                }
-            }
-        }
-        kinds
-    }
-
-    fn disturbances(&self) -> Vec<Disturbance> {
-        let named = self.arguments.words.iter().filter_map(|word| match word {
-            Word::Disturbance(disturbance) => Some(*disturbance),
-            Word::Loads(_) => None,
-        });
-        named.collect()
-    }
-
-    /// Sizes of values matter where values are written.
-    fn value_sizes(&self, kind: Kind) -> Vec<usize> {
-        let all = self.arguments.value_bytes.iter().map(|bytes| *bytes as usize);
-        // Watchers read from a value when it was due.
-        let min = if kind.is_watched() { STAMP_BYTES } else { 0 };
-        all.map(|bytes| bytes.max(min))
-            .take(if kind.writes() { usize::MAX } else { 1 })
-            .collect()
-    }
-
-    fn client_counts(&self, default: &[usize]) -> Vec<usize> {
-        match &self.arguments.clients[..] {
-            [] => default.to_vec(),
-            given => given.iter().map(|clients| *clients as usize).collect(),
-        }
-    }
-
-    fn watcher_counts(&self, kind: Kind) -> Vec<usize> {
-        match &self.arguments.single.watchers[..] {
-            given if kind.is_watched() && !given.is_empty() => {
-                given.iter().map(|watchers| *watchers as usize).collect()
-            }
-            _ => kind.watchers_default().to_vec(),
-        }
-    }
-
-    fn connections(&self, clients: usize) -> usize {
-        connections(self.arguments.connections, clients)
-    }
-
     /// Host and port of each of the connections of `clients` clients.
     fn places(&self, target: &Target, clients: usize) -> Result<Vec<String>, CommandError> {
-        let connections = target.connections(self.arguments.target, self.connections(clients));
+        let connections = target.connections(self.arguments.target, self.arguments.connections_of(clients));
         self.runtime.block_on(connections)
-    }
-
-    fn spec(&self, kind: Kind, value_bytes: usize) -> Spec {
-        let values = match self.arguments.single.compressible {
-            true => Values::compressible(value_bytes),
-            false => Values::Random,
-        };
-        Spec {
-            kind,
-            keys: self.arguments.keys,
-            value_bytes,
-            values,
-            epoch: Instant::now(),
-        }
     }
 
     /// Lays out the keys unless they are there.
@@ -244,7 +137,7 @@ impl Bench<'_> {
         }
         let connections = target.connections(self.arguments.target, PRELOAD_CLIENTS);
         let connections = self.runtime.block_on(connections)?;
-        let mut preload = Preload::new(self.spec(Kind::Put, value_bytes));
+        let mut preload = Preload::new(self.arguments.spec(Kind::Put, value_bytes));
         let load = slice::complete(&mut preload, &connections, PRELOAD_CLIENTS);
         if let Some((reason, count)) = load.failures.iter().next() {
             return Err(CommandError::failed(format!(
@@ -268,7 +161,7 @@ impl Bench<'_> {
                 let result = shown(shape.kind, result);
                 eprintln!(
                     "{}, {} clients, round {}: {}: {:.0}/s",
-                    self.name(shape),
+                    self.arguments.name_of(shape),
                     shape.clients,
                     round + 1,
                     target.name,
@@ -277,7 +170,7 @@ impl Bench<'_> {
                 results[at].push(result);
             }
         }
-        let mut cells = vec![self.cell(self.name(shape), shape.clients, &results)];
+        let mut cells = vec![self.cell(self.arguments.name_of(shape), shape.clients, &results)];
         if shape.kind == Kind::Kube {
             let events: Vec<Vec<SliceResult>> = results
                 .iter()
@@ -293,52 +186,20 @@ impl Bench<'_> {
         let watching = match shape.watchers {
             0 => None,
             watchers => {
-                let connections = connections(self.arguments.single.watch_connections, watchers);
+                let connections = self.arguments.watch_connections_of(watchers);
                 let places = target.connections(self.arguments.target, connections);
-                Some((self.watching(shape), self.runtime.block_on(places)?))
+                Some((self.arguments.watching(shape), self.runtime.block_on(places)?))
             }
         };
         Ok(Slice {
-            spec: self.spec(shape.kind, shape.value_bytes),
+            spec: self.arguments.spec(shape.kind, shape.value_bytes),
             clients: shape.clients,
-            rate: self.rate(shape),
+            rate: self.arguments.rate_of(shape),
             threads: usize::from(self.arguments.threads),
             warm_up: self.arguments.warm_up,
             duration: self.arguments.duration,
             watching,
         })
-    }
-
-    fn watching(&self, shape: Shape) -> Watching {
-        let is_kube = shape.kind == Kind::Kube;
-        Watching {
-            watchers: shape.watchers,
-            per_stream: usize::from(self.arguments.single.watches_per_stream),
-            ranges: match is_kube {
-                true => kube::WATCHED.to_vec(),
-                false => vec![(KEY_PREFIX, KEY_PREFIX_END)],
-            },
-            start_revision: 0,
-            as_kubernetes: is_kube,
-        }
-    }
-
-    fn rate(&self, shape: Shape) -> Option<f64> {
-        let default = shape.kind.rate_default(shape.watchers);
-        self.arguments.rate.or(default)
-    }
-
-    fn name(&self, shape: Shape) -> String {
-        let name = shape.kind.name();
-        match (shape.kind, self.rate(shape)) {
-            (Kind::Watch, Some(rate)) => format!(
-                "{name}, {}, {rate:.0} puts/s of {} B",
-                counted(shape.watchers),
-                shape.value_bytes
-            ),
-            (kind, _) if kind.writes() => format!("{name} {} B", shape.value_bytes),
-            _ => name.to_owned(),
-        }
     }
 
     fn cell(&self, workload: String, clients: usize, results: &[Vec<SliceResult>]) -> Cell {
@@ -354,7 +215,7 @@ impl Bench<'_> {
         Cell {
             workload,
             clients,
-            connections: self.connections(clients),
+            connections: self.arguments.connections_of(clients),
             sides: sides.collect(),
             ratios,
         }
@@ -366,7 +227,9 @@ impl Bench<'_> {
         disturbance: Disturbance,
         clients: usize,
     ) -> Result<disturbance::table::Cell, CommandError> {
-        let spec = self.spec(Kind::Put, self.arguments.value_bytes[0] as usize);
+        let spec = self
+            .arguments
+            .spec(Kind::Put, self.arguments.value_bytes[0] as usize);
         let flags = &self.arguments.single;
         let name = disturbance.name(flags);
         let one = |_| disturbance.of(flags, self.seed);
@@ -439,24 +302,6 @@ fn of_events(slice: &SliceResult) -> Option<SliceResult> {
         written_bytes: None,
         generator_cpu: None,
     })
-}
-
-fn counted(watchers: usize) -> String {
-    match watchers {
-        1 => "1 watcher".to_owned(),
-        many => format!("{many} watchers"),
-    }
-}
-
-/// Connections for as many clients.
-fn connections(given: Option<u16>, clients: usize) -> usize {
-    let default = match clients {
-        0..=1 => 1,
-        2..=64 => 4,
-        65..=256 => 8,
-        _ => 16,
-    };
-    given.map_or(default, usize::from).min(clients)
 }
 
 /// The order of the targets in a round: every second round the other way round.
