@@ -64,6 +64,14 @@ pub enum Fault {
     NoDowngrade,
     /// The version to go down from is not known.
     NoClusterVersion,
+    /// A lock's lease ended while it was waited for.
+    SessionExpired,
+    /// An election that nobody has won.
+    ElectionNoLeader,
+    /// A leadership that is lost.
+    ElectionNotLeader,
+    /// A request about a leadership that does not say which.
+    LeaderMissing,
     /// Nobody leads.
     NoLeader,
     /// The member is going down.
@@ -74,7 +82,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, for tests and tables.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 33] = [
         Self::EmptyKey,
         Self::KeyNotFound,
         Self::ValueProvided,
@@ -101,6 +109,10 @@ impl Fault {
         Self::DowngradeInProgress,
         Self::NoDowngrade,
         Self::NoClusterVersion,
+        Self::SessionExpired,
+        Self::ElectionNoLeader,
+        Self::ElectionNotLeader,
+        Self::LeaderMissing,
         Self::NoLeader,
         Self::Stopped,
         Self::TimedOut,
@@ -173,6 +185,10 @@ impl Fault {
                 Code::FailedPrecondition,
                 "etcdserver: cluster version not found during downgrade",
             ),
+            Self::SessionExpired => (Code::Unknown, "mutex: session is expired"),
+            Self::ElectionNoLeader => (Code::Unknown, "election: no leader"),
+            Self::ElectionNotLeader => (Code::Unknown, "election: not leader"),
+            Self::LeaderMissing => (Code::Unknown, "\"leader\" field must be provided"),
             Self::NoLeader => (Code::Unavailable, NO_LEADER),
             Self::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
             Self::TimedOut => (Code::Unavailable, "etcdserver: request timed out"),

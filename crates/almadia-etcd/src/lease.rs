@@ -14,6 +14,7 @@ use almadia_command::{Kind, LeaseGrant, LeaseId, LeaseRevoke};
 use almadia_store::{Answer, Need};
 use prost::Message;
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -91,7 +92,8 @@ pub(crate) async fn grant<B: Backend>(
     })
 }
 
-async fn write_grant<B: Backend>(
+/// The grant by itself, for who needs a lease of its own.
+pub(crate) async fn write_grant<B: Backend>(
     shared: &Shared<B>,
     caller: &Caller,
     request: pb::LeaseGrantRequest,
@@ -247,9 +249,14 @@ type Kept = Plain<pb::LeaseKeepAliveResponse>;
 /// Renews leases as they are asked for; answers in the order of the requests.
 fn keep_alive<B: Backend>(shared: &Arc<Shared<B>>, call: Call) -> Response<Body> {
     let caller = call.caller();
+    let wants_leader = call.wants_leader();
+    if wants_leader && !shared.backend.has_leader() {
+        return Status::from(Fault::NoLeader).into_http();
+    }
     let messages = call.messages(shared);
     let (give, answers) = mpsc::channel(ANSWERS_MAX);
     let conversation = Conversation {
+        cut: shared.cut(wants_leader),
         shared: Arc::clone(shared),
         caller,
         messages,
@@ -268,6 +275,8 @@ struct Conversation<B> {
     /// In the order of the requests.
     under_way: VecDeque<JoinHandle<Result<pb::LeaseKeepAliveResponse, Fault>>>,
     give: mpsc::Sender<Result<Kept, Status>>,
+    /// Why the stream ends although nothing is wrong with it.
+    cut: Pin<Box<dyn Future<Output = Fault> + Send>>,
 }
 
 impl<B: Backend> Conversation<B> {
@@ -278,6 +287,7 @@ impl<B: Backend> Conversation<B> {
             tokio::select! {
                 biased;
                 () = self.give.closed() => return,
+                fault = &mut self.cut => return drop(self.give.try_send(Err(fault.into()))),
                 done = first(&mut self.under_way) => {
                     self.under_way.pop_front();
                     let renewed = done.map(Plain).map_err(Status::from);
