@@ -296,27 +296,27 @@ fn without_value(record: &Record) -> (&[u8], &[u8]) {
     (&encoded[..lease_at - value_field], &encoded[lease_at..])
 }
 
-fn header_len(header: &ResponseHeader) -> usize {
+pub(crate) fn header_len(header: &ResponseHeader) -> usize {
     message_len(header.encoded_len())
 }
 
-fn put_header(header: &ResponseHeader, into: &mut impl BufMut) {
+pub(crate) fn put_header(header: &ResponseHeader, into: &mut impl BufMut) {
     put_message(HEADER, header.encoded_len(), into);
     header.encode_raw(into);
 }
 
 /// Tag, length and content of an embedded message; all fields used here have one-byte tags.
-fn message_len(content: usize) -> usize {
+pub(crate) fn message_len(content: usize) -> usize {
     1 + encoded_len_varint(content as u64) + content
 }
 
-fn put_message(field: u32, content: usize, into: &mut impl BufMut) {
+pub(crate) fn put_message(field: u32, content: usize, into: &mut impl BufMut) {
     encode_key(field, WireType::LengthDelimited, into);
     encode_varint(content as u64, into);
 }
 
 /// Numbers and flags at their default are not on the wire.
-fn number_len(number: i64) -> usize {
+pub(crate) fn number_len(number: i64) -> usize {
     if number == 0 {
         0
     } else {
@@ -324,17 +324,17 @@ fn number_len(number: i64) -> usize {
     }
 }
 
-fn put_number(field: u32, number: i64, into: &mut impl BufMut) {
+pub(crate) fn put_number(field: u32, number: i64, into: &mut impl BufMut) {
     if number != 0 {
         encode_key(field, WireType::Varint, into);
         encode_varint(number as u64, into);
     }
 }
 
-fn bool_len(flag: bool) -> usize {
+pub(crate) fn bool_len(flag: bool) -> usize {
     if flag { 2 } else { 0 }
 }
 
-fn put_bool(field: u32, flag: bool, into: &mut impl BufMut) {
+pub(crate) fn put_bool(field: u32, flag: bool, into: &mut impl BufMut) {
     put_number(field, i64::from(flag), into);
 }

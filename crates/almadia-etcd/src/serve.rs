@@ -17,8 +17,8 @@ const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Bytes a client may send on one connection before they are read: what one client can make the edge hold.
 const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
-/// Serves etcd's API on every connection of `incoming` until `shutdown` is done; then takes no new ones, lets the
-/// requests under way finish, closes the connections and returns.
+/// Serves etcd's API on every connection of `incoming` until `shutdown` is done; then takes no new ones, ends
+/// streams, lets the other requests under way finish, closes the connections and returns.
 ///
 /// Connections should have `TCP_NODELAY` set: writes are gathered already, so Nagle's algorithm only delays them.
 ///
@@ -43,7 +43,13 @@ where
         .http2_keepalive_interval(Some(config.keepalive_interval))
         .http2_keepalive_timeout(Some(config.keepalive_timeout));
     let incoming = incoming.map(|connection| connection.map(Coalesced::new));
+    let edge = Edge::new(backend, config);
+    let streams = edge.clone();
+    let shutdown = async move {
+        shutdown.await;
+        streams.end_streams();
+    };
     server
-        .serve_with_incoming_shutdown(Edge::new(backend, config), incoming, shutdown)
+        .serve_with_incoming_shutdown(edge, incoming, shutdown)
         .await
 }

@@ -98,6 +98,8 @@ fn an_emptied_store_is_small() {
     member.checkpoint().unwrap();
     assert!(member.keeper.disk_bytes() > 100_000);
     member.apply(delete_all());
+    // What the compacted revision itself changed stays for those who watch from it on: so one beyond the deletion.
+    member.apply(put("settled", b""));
     member.compact(member.state_revision());
     member.checkpoint().unwrap();
     check(&mut member, 2000);
@@ -144,7 +146,7 @@ fn memory_is_given_back_after_a_checkpoint() {
     assert_eq!(count(&mut member), 200);
     member.checkpoint().unwrap();
     while member.store.compact_slice(100) {}
-    assert_eq!(count(&mut member), 0);
+    assert_eq!(count(&mut member), 1, "what the compacted revision itself changed");
 }
 
 /// The number of segments stays bounded however many checkpoints there are.
@@ -164,4 +166,44 @@ fn segments_stay_few() {
     }
     let expected = member.state();
     assert_eq!(member.restart(), expected);
+}
+
+/// B2.4, row 14: what the compacted revision itself changed, its deletions too, outlives rewriting, merging and restarts, so
+/// that a watch may start there; and goes with the next compaction.
+#[test]
+fn the_compacted_revisions_own_changes_stay() {
+    let mut member = Member::new(options());
+    for key in 0..200 {
+        member.apply(put(&format!("key-{key}"), &noise(key, 200)));
+        if key % 20 == 0 {
+            member.checkpoint().unwrap();
+        }
+    }
+    member.apply(delete_all());
+    let deleted_at = member.state_revision();
+    let deletions = |member: &mut Member| {
+        let view = member.view();
+        let records = view.records_after(Revision(deleted_at - 1));
+        records.filter(|record| record.is_tombstone()).count()
+    };
+    for key in 0..50 {
+        member.apply(put(&format!("key-{key}"), &noise(key, 200)));
+    }
+    member.compact(deleted_at);
+    for _ in 0..3 {
+        member.checkpoint().unwrap();
+        member.collect_garbage();
+        let expected = member.state();
+        assert_eq!(member.restart(), expected);
+        assert_eq!(deletions(&mut member), 200);
+        member.apply(put("more", b""));
+    }
+    member.compact(deleted_at + 1);
+    member.checkpoint().unwrap();
+    member.collect_garbage();
+    member.apply(put("more", b""));
+    member.checkpoint().unwrap();
+    while member.store.compact_slice(100) {}
+    member.restart();
+    assert_eq!(deletions(&mut member), 0);
 }
