@@ -32,12 +32,11 @@ pub mod translate;
 mod watch;
 mod wire;
 
-pub use backend::{
-    AskError, TimeLeft,
-    Applied, Backend, ClusterBackend, Identity, LeaseBackend, MaintenanceBackend, Member, MemberInfo,
-    Membered, ProposeError, ReadError, Status, WatchBackend,
-};
 pub use auth::{AuthConfig, Jwt, JwtError, TokenKind};
+pub use backend::{
+    Applied, AskError, Backend, ClusterBackend, Identity, LeaseBackend, MaintenanceBackend, Member,
+    MemberInfo, Membered, ProposeError, ReadError, Status, TimeLeft, WatchBackend,
+};
 pub use caller::CertificateName;
 pub use coalesce::Coalesced;
 pub use config::Config;

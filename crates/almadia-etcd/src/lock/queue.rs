@@ -8,8 +8,8 @@ use crate::kv::Written;
 use crate::proto::etcdserverpb as pb;
 use crate::service::Shared;
 use almadia_command::{
-    Compare, CompareResult, CompareTarget, DeleteRange, Kind, Operation, OperationKind, Put,
-    Range, Revision, SortOrder, SortTarget, Txn,
+    Compare, CompareResult, CompareTarget, DeleteRange, Kind, Operation, OperationKind, Put, Range, Revision,
+    SortOrder, SortTarget, Txn,
 };
 use almadia_store::watch::{KeyRange, Told, Watch, Watches};
 use almadia_store::{Answer, Need, Record, View};
@@ -183,7 +183,10 @@ impl<B: Backend> Queue<B> {
         if place.made {
             let left = self.leave(&place.key, place.created).await;
             if let Err(fault) = left {
-                tracing::debug!(?fault, "a key of somebody who went away stays as long as its lease");
+                tracing::debug!(
+                    ?fault,
+                    "a key of somebody who went away stays as long as its lease"
+                );
             }
         }
     }
@@ -293,4 +296,3 @@ impl<B: Backend> Queue<B> {
         }
     }
 }
-
