@@ -4,7 +4,7 @@ use almadia_etcd::proto::etcdserverpb::alarm_request::AlarmAction;
 use almadia_etcd::proto::etcdserverpb::cluster_server::Cluster;
 use almadia_etcd::proto::etcdserverpb::maintenance_server::Maintenance;
 use almadia_etcd::proto::etcdserverpb::*;
-use sha2::{Digest, Sha256};
+use aws_lc_rs::digest::{SHA256, digest};
 use tonic::{Request, Response, Status};
 
 use super::{Answer, Fake, Service, State, Stream, stream};
@@ -51,7 +51,7 @@ impl Fake {
     pub fn hold_snapshot(&self, content: &[u8], is_whole: bool) {
         let mut pieces: Vec<_> = content.chunks(1000).map(|piece| Ok(piece.to_vec())).collect();
         pieces.push(if is_whole {
-            Ok(Sha256::digest(content).to_vec())
+            Ok(digest(&SHA256, content).as_ref().to_vec())
         } else {
             Err(())
         });

@@ -92,6 +92,13 @@ impl Service {
             };
             return sender.send(Ok(canceled)).await.ok();
         }
+        if create.progress_notify {
+            let progress = WatchResponse {
+                header,
+                ..WatchResponse::default()
+            };
+            sender.send(Ok(progress)).await.ok()?;
+        }
         loop {
             let (events, header) = {
                 let state = self.state();

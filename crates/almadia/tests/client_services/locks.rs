@@ -90,6 +90,21 @@ fn a_command_ends_when_the_lock_is_lost() {
     assert!(code == 1 && complaint.contains("the lock is lost"), "{complaint}");
 }
 
+/// Promise: who leads no more is told.
+#[test]
+fn a_leadership_that_is_lost_is_told() {
+    let member = Fake::start(Mood::Serving);
+    let words = ["elect", "boss", "ann", "--ttl", "2s"];
+    let mut ann = Running::start(&[&member.address], &words);
+    assert_eq!(ann.line(), "boss/5b00\tann\n");
+    member.end_lease(0x5b00);
+    let (_, complaint, code) = ann.end();
+    assert!(
+        code == 1 && complaint.contains("the leadership is lost"),
+        "{complaint}"
+    );
+}
+
 /// Promise: a candidate leads until Ctrl-C and then resigns; who listens sees each leader once.
 #[test]
 fn elections() {

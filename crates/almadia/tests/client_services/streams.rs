@@ -51,6 +51,20 @@ fn filters_limits_and_json() {
     );
 }
 
+#[test]
+fn progress_is_shown_to_who_asks() {
+    let member = Fake::start(Mood::Serving);
+    member.put("other", "1");
+    let mut watch = Running::start(&[&member.address], &["watch", "a", "--progress-notify"]);
+    assert_eq!(watch.line(), "2\tPROGRESS\n");
+    let words = ["watch", "a", "--progress-notify", "-o", "json"];
+    let mut programs = Running::start(&[&member.address], &words);
+    assert_eq!(json(&programs.line())["type"], "progress");
+    member.put("a", "1");
+    assert_eq!(watch.line(), "3\tPUT\ta\t1\n");
+    assert_eq!(json(&programs.line())["revision"], 3);
+}
+
 /// Promise: when a member goes away another one goes on where it left off: nothing twice, nothing left out.
 #[test]
 fn another_member_goes_on() {

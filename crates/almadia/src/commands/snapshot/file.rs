@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use aws_lc_rs::digest::{Context, SHA256, digest};
 
 use crate::commands::error::CommandError;
 
@@ -15,7 +15,7 @@ const DIGEST_BYTES: u64 = 32;
 /// A file that is being read.
 pub struct SnapshotFile {
     content: std::io::Take<BufReader<File>>,
-    sum: Sha256,
+    sum: Context,
     /// Its length without the SHA-256.
     bytes: u64,
 }
@@ -35,7 +35,7 @@ impl SnapshotFile {
         })?;
         Ok(Self {
             content: BufReader::new(file).take(bytes),
-            sum: Sha256::new(),
+            sum: Context::new(&SHA256),
             bytes,
         })
     }
@@ -52,15 +52,15 @@ impl SnapshotFile {
         let mut wanted = [0; DIGEST_BYTES as usize];
         let read = self.content.get_mut().read_exact(&mut wanted);
         read.map_err(|error| failed(error.to_string()))?;
-        let sum = self.sum.finalize();
-        if sum[..] != wanted {
+        let sum = self.sum.finish();
+        if *sum.as_ref() != wanted {
             return Err(failed(
                 "its SHA-256 does not match: it was cut or changed after it was saved \
                  (--skip-hash-check for a file without one)"
                     .to_owned(),
             ));
         }
-        Ok(sum.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(sum.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
@@ -74,7 +74,7 @@ impl Read for SnapshotFile {
 
 /// The first eight bytes of the SHA-256, as a number: where ids of a restored cluster come from.
 pub fn short_digest(bytes: &[u8]) -> u64 {
-    let sum = Sha256::digest(bytes);
-    let first = sum[..8].try_into().expect("a SHA-256 is 32 bytes long");
+    let sum = digest(&SHA256, bytes);
+    let first = sum.as_ref()[..8].try_into().expect("a SHA-256 is 32 bytes long");
     u64::from_be_bytes(first)
 }

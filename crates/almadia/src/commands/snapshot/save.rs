@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use almadia_etcd::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use almadia_etcd::proto::etcdserverpb::{SnapshotRequest, SnapshotResponse};
+use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tonic::Streaming;
 
 use crate::commands::cluster::{Cluster, MESSAGE_BYTES_MAX, Repeat, request};
@@ -104,7 +104,7 @@ async fn receive(part: &Path, cluster: &Cluster) -> Result<Saved, CommandError> 
         })
         .await?;
     let mut pieces = answer.into_inner();
-    let mut received = Received::default();
+    let mut received = Received::new();
     let mut progress = Progress::new();
     let mut version = String::new();
     while let Some(piece) = next(&mut pieces, cluster.timeout()).await? {
@@ -154,14 +154,21 @@ fn rename(part: &Path, file: &Path) -> Result<(), CommandError> {
 }
 
 /// What came so far. The last bytes are held back from the sum: they are the sum, when nothing follows.
-#[derive(Default)]
 struct Received {
-    sum: Sha256,
+    sum: Context,
     bytes: u64,
     held_back: Vec<u8>,
 }
 
 impl Received {
+    fn new() -> Self {
+        Self {
+            sum: Context::new(&SHA256),
+            bytes: 0,
+            held_back: Vec::new(),
+        }
+    }
+
     fn take(&mut self, piece: &Bytes) {
         self.bytes += piece.len() as u64;
         self.held_back.extend_from_slice(piece);
@@ -173,14 +180,14 @@ impl Received {
     /// The sum in hexadecimal, if it is the one that was sent.
     fn check(&self) -> Result<String, CommandError> {
         let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let sum = self.sum.clone().finalize();
-        if self.bytes <= DIGEST_BYTES as u64 || sum[..] != self.held_back[..] {
+        let sum = self.sum.clone().finish();
+        if self.bytes <= DIGEST_BYTES as u64 || *sum.as_ref() != self.held_back[..] {
             return Err(CommandError::failed(format!(
                 "the snapshot is not what the member sent: its SHA-256 does not match after {} bytes; nothing was saved, try again",
                 self.bytes
             )));
         }
-        Ok(hexadecimal(&sum))
+        Ok(hexadecimal(sum.as_ref()))
     }
 }
 
@@ -226,9 +233,10 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_lc_rs::digest::digest;
 
     fn check(pieces: &[&[u8]]) -> Result<String, CommandError> {
-        let mut received = Received::default();
+        let mut received = Received::new();
         for piece in pieces {
             received.take(&Bytes::copy_from_slice(piece));
         }
@@ -239,18 +247,19 @@ mod tests {
     #[test]
     fn the_sum_is_checked() {
         let content = vec![7; 1000];
-        let sum = Sha256::digest(&content);
-        let whole = [&content[..], &sum[..]].concat();
+        let sum = digest(&SHA256, &content);
+        let sum = sum.as_ref();
+        let whole = [&content[..], sum].concat();
         assert!(check(&[&whole]).is_ok());
-        assert!(check(&[&content, &sum]).is_ok());
+        assert!(check(&[&content, sum]).is_ok());
         for cut in [1, 500, 990, 1000, 1010, 1031] {
             assert!(check(&[&whole[..cut], &whole[cut..]]).is_ok(), "{cut}");
             assert!(check(&[&whole[..cut]]).is_err(), "{cut}");
         }
-        assert!(check(&[&content[1..], &sum]).is_err());
+        assert!(check(&[&content[1..], sum]).is_err());
         assert!(check(&[]).is_err());
         // The sum of nothing is no snapshot.
-        assert!(check(&[&Sha256::digest([])]).is_err());
+        assert!(check(&[digest(&SHA256, &[]).as_ref()]).is_err());
     }
 
     #[test]
