@@ -1,6 +1,6 @@
 //! Walking entries in key order, or against it, finding each only when it is asked for.
 
-use super::node::{Inner, Leaf, Node};
+use super::node::{Inner, Leaf, Node, Touch};
 use super::{EntryRef, Span};
 
 /// A place in the tree: the way down, and a slot in a leaf.
@@ -47,6 +47,7 @@ impl<'a> Place<'a> {
                 self.way.push((inner, child + 1));
                 self.descend(inner.child(child + 1), |_| 0);
                 self.slot = 0;
+                self.leaf.touch();
                 return;
             }
         }
@@ -59,6 +60,7 @@ impl<'a> Place<'a> {
                 self.way.push((inner, child - 1));
                 self.descend(inner.child(child - 1), |inner| inner.len() - 1);
                 self.slot = self.leaf.newest.len() - 1;
+                self.leaf.touch();
                 return;
             }
         }
@@ -72,6 +74,7 @@ impl<'a> Place<'a> {
                     return;
                 }
                 Node::Inner(inner) => {
+                    inner.touch();
                     let child = which(inner);
                     self.way.push((inner, child));
                     node = inner.child(child);

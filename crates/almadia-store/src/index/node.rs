@@ -6,6 +6,7 @@ use super::{Counts, EntryRef};
 use crate::history::History;
 use crate::record::Record;
 use std::cmp::Ordering;
+use std::hint::black_box;
 use triomphe::Arc;
 
 /// Keys of a leaf. Copying one costs a count up and down for each record in it: with 16 a scattered overwrite took
@@ -56,6 +57,29 @@ impl Node {
             Self::Leaf(leaf) => leaf.newest.len(),
             Self::Inner(inner) => inner.len(),
         }
+    }
+}
+
+/// Reading what a node refers to before a walk counts it up: counting is an atomic change, and those wait for memory
+/// one after the other, while plain reads wait together.
+pub(super) trait Touch {
+    fn touch(&self);
+}
+
+impl Touch for Leaf {
+    fn touch(&self) {
+        let revisions = self.newest.iter().map(|record| record.mod_revision().0);
+        black_box(revisions.fold(0, |all, revision| all ^ revision));
+    }
+}
+
+impl Touch for Inner {
+    fn touch(&self) {
+        let holders = self.children.iter().map(|child| match child {
+            Node::Leaf(leaf) => Arc::strong_count(leaf),
+            Node::Inner(inner) => Arc::strong_count(inner),
+        });
+        black_box(holders.fold(0, |all, count| all ^ count));
     }
 }
 

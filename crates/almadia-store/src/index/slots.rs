@@ -32,7 +32,6 @@ impl<T, const N: usize> Slots<T, N> {
         self.items[at].as_mut().expect("a slot below the length is taken")
     }
 
-    #[cfg(test)]
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.items[..self.len].iter().flatten()
     }
