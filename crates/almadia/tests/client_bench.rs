@@ -341,6 +341,7 @@ fn wrong_command_lines_say_what_is_right() {
     for (words, expected) in [
         (&["bench", "fly"][..], "serializable-get"),
         (&["bench", "--value-bytes", "99999999"], "60000"),
+        (&["bench", "compaction", "--done-max", "1h"], "ten minutes"),
         (&["bench", "kube", "--keys", "10", "--no-preload"], "--keys 1024"),
         (&["bench", "failover", "--pids", "1,2"], "one for one"),
         (&["bench", "put", "--timeout", "100ms"], "no leader"),

@@ -160,7 +160,7 @@ fn measure(arguments: &FailoverArguments, target: &Target, leader: usize) -> Res
         keys: 1_000,
         value_bytes: 64,
         values: Values::Random,
-        epoch: from,
+        stamps_from: from,
     };
     let pid = Pid::from_raw(target.pids[leader].cast_signed())
         .ok_or_else(|| CommandError::usage("0 is no process id"))?;

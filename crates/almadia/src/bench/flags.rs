@@ -1,10 +1,16 @@
 //! Words and flags that name loads and disturbances, and what only some of them need.
 
+use std::time::Duration;
+
 use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::disturbance::Disturbance;
 use super::workload::kind::Kind;
+use crate::commands::global::duration;
+
+/// The longest wait for a disturbance: every write is remembered until then.
+const DONE_MAX: Duration = Duration::from_secs(600);
 
 /// A word on the command line: one load, all of them, or one disturbance.
 #[derive(Clone, Debug)]
@@ -63,6 +69,17 @@ pub struct SingleFlags {
     /// lease-expiry: how many of them expire together.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub leases_due: u64,
+    /// Disturbances: give one up that is not done after this time (at most 10m).
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = done_max)]
+    pub done_max: Duration,
+}
+
+fn done_max(text: &str) -> Result<Duration, String> {
+    let limit = duration(text)?;
+    match limit <= DONE_MAX {
+        true => Ok(limit),
+        false => Err("ten minutes are the most".to_owned()),
+    }
 }
 
 #[cfg(test)]

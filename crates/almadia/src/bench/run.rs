@@ -249,6 +249,7 @@ impl Bench<'_> {
                     warm_up: self.arguments.warm_up,
                     duration: self.arguments.duration,
                     seed: self.seed,
+                    done_max: self.arguments.single.done_max,
                 };
                 let outcome = course.run(&mut *disturbers[at])?;
                 eprintln!("{name}, round {}: {}: {outcome}", round + 1, target.name);

@@ -99,7 +99,7 @@ impl BenchArguments {
             keys: self.keys,
             value_bytes,
             values,
-            epoch: Instant::now(),
+            stamps_from: Instant::now(),
         }
     }
 

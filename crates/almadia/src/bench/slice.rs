@@ -75,7 +75,7 @@ pub fn run(
     };
     let board = Board::default();
     let (mut result, events) = std::thread::scope(|scope| {
-        let listening = scope.spawn(|| watchers::run(watching, places, slice.spec.epoch, &board));
+        let listening = scope.spawn(|| watchers::run(watching, places, slice.spec.stamps_from, &board));
         let outcome = wait_for_watchers(watching, &board)
             .and_then(|()| calls(slice, target, connections, seed, Some(&board)));
         let expected = match &outcome {
@@ -188,6 +188,19 @@ pub struct Sample {
     /// By this program.
     pub generator: Usage,
     written_bytes: Option<u64>,
+}
+
+#[cfg(test)]
+impl Sample {
+    /// A moment at which nothing has been used.
+    pub fn idle(at: Instant) -> Self {
+        Self {
+            at,
+            servers: None,
+            generator: Usage::default(),
+            written_bytes: None,
+        }
+    }
 }
 
 /// Sleeps until `moment` and says what was used up to then.

@@ -77,10 +77,10 @@ impl Board {
 }
 
 /// Watches over `connections` until `board` says what was to be expected and it has come. The result's operations are
-/// events within the window; times in values count from `epoch`. Its failures are what was not as it should be.
-pub fn run(watching: &Watching, connections: &[String], epoch: Instant, board: &Board) -> Load {
+/// events within the window; times in values count from `stamps_from`. Its failures are what was not as it should be.
+pub fn run(watching: &Watching, connections: &[String], stamps_from: Instant, board: &Board) -> Load {
     let streams = watching.watchers.div_ceil(watching.per_stream);
-    let mut watchers = Watchers::new(watching, epoch, board);
+    let mut watchers = Watchers::new(watching, stamps_from, board);
     subscription::run(connections, streams, message::WATCH, &mut watchers);
     watchers.verdict()
 }
@@ -93,7 +93,7 @@ struct Watcher {
 
 struct Watchers<'a> {
     watching: &'a Watching,
-    epoch: Instant,
+    stamps_from: Instant,
     board: &'a Board,
     each: Vec<Watcher>,
     /// Of each stream: the ids of its watches, in the order of their creation.
@@ -105,12 +105,12 @@ struct Watchers<'a> {
 }
 
 impl<'a> Watchers<'a> {
-    fn new(watching: &'a Watching, epoch: Instant, board: &'a Board) -> Self {
+    fn new(watching: &'a Watching, stamps_from: Instant, board: &'a Board) -> Self {
         assert!(watching.per_stream > 0 && !watching.ranges.is_empty());
         let streams = watching.watchers.div_ceil(watching.per_stream);
         Self {
             watching,
-            epoch,
+            stamps_from,
             board,
             each: vec![Watcher::default(); watching.watchers],
             ids: vec![Vec::new(); streams],
@@ -165,7 +165,7 @@ impl<'a> Watchers<'a> {
             self.load.operations += 1;
         }
         if let Some(stamp) = event.value.first_chunk::<STAMP_BYTES>() {
-            let due = self.epoch + Duration::from_nanos(u64::from_le_bytes(*stamp));
+            let due = self.stamps_from + Duration::from_nanos(u64::from_le_bytes(*stamp));
             if due >= window.from {
                 let late_ns = now.saturating_duration_since(due).as_nanos() as u64;
                 self.load.latencies_ns.saturating_record(late_ns);

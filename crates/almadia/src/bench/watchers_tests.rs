@@ -149,17 +149,17 @@ fn watches_share_streams() {
 #[test]
 fn events_are_counted_within_the_window() {
     let (watching, board) = (watching(1, 1, 0), Board::default());
-    let epoch = Instant::now();
-    let at = |us| epoch + Duration::from_micros(us);
-    let mut watchers = Watchers::new(&watching, epoch, &board);
-    watchers.message(0, &created(0), epoch);
+    let stamps_from = Instant::now();
+    let at = |us| stamps_from + Duration::from_micros(us);
+    let mut watchers = Watchers::new(&watching, stamps_from, &board);
+    watchers.message(0, &created(0), stamps_from);
     watchers.message(0, &told(0, &[5]), at(500));
     let window = Window {
         from: at(1),
         until: Some(at(100)),
     };
     board.window.set(window).expect("once");
-    // The values say: due 1 µs after the epoch.
+    // The values say: due 1 µs after stamps begin.
     watchers.message(0, &told(0, &[7]), at(51));
     watchers.message(0, &told(0, &[8]), at(101));
     assert_eq!(

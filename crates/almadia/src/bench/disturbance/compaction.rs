@@ -1,9 +1,8 @@
 //! Old revisions are dropped while clients write.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::{Course, DONE_MAX, Disturber, Done};
+use super::{Course, Disturber, Done};
 use crate::commands::error::CommandError;
 
 /// Compacts everything that is old.
@@ -24,14 +23,15 @@ impl Disturber for Compaction {
     }
 
     fn disturb(&mut self, course: &Course<'_>) -> Result<Done, CommandError> {
+        let until = Instant::now() + course.done_max;
         let compacted = async {
             let revision = course.target.revision().await?;
-            course.target.compact(revision, DONE_MAX).await
+            course.target.compact(revision, course.done_max).await
         };
-        course.runtime.block_on(compacted)?;
-        Ok(Done {
-            at: Instant::now(),
-            failures: BTreeMap::new(),
-        })
+        match course.runtime.block_on(compacted) {
+            Ok(()) => Ok(Done::now()),
+            Err(_) if Instant::now() >= until => Ok(Done::given_up()),
+            Err(error) => Err(error),
+        }
     }
 }

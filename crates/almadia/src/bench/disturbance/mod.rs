@@ -26,10 +26,8 @@ use super::workload::plain::Plain;
 use super::workload::preload::{Limited, UntilStopped};
 use crate::commands::error::CommandError;
 
-/// The longest course: bounds the writes when a disturbance never ends.
+/// The longest course: bounds the writes when something hangs. Longer than any wait that `--done-max` allows.
 const COURSE_MAX: Duration = Duration::from_secs(1200);
-/// Longest wait for a disturbance to be done.
-const DONE_MAX: Duration = Duration::from_secs(600);
 /// The shortest time that is counted as disturbed: what follows at once belongs to it.
 const DISTURBED_MIN: Duration = Duration::from_secs(1);
 /// Clients that write history.
@@ -90,8 +88,29 @@ pub trait Disturber {
 pub struct Done {
     /// Since when.
     pub at: Instant,
+    /// It came to its end; otherwise it was given up.
+    pub is_complete: bool,
     /// What was not as it should be.
     pub failures: BTreeMap<String, u64>,
+}
+
+impl Done {
+    /// It came to its end now, and nothing was wrong.
+    fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            is_complete: true,
+            failures: BTreeMap::new(),
+        }
+    }
+
+    /// It is given up now.
+    fn given_up() -> Self {
+        Self {
+            is_complete: false,
+            ..Self::now()
+        }
+    }
 }
 
 /// One disturbance of one cluster.
@@ -114,6 +133,8 @@ pub struct Course<'a> {
     pub duration: Duration,
     /// Where random numbers begin.
     pub seed: u64,
+    /// Longest wait for the disturbance to be done.
+    pub done_max: Duration,
 }
 
 /// Between what moments which processor time was used, and how the disturbance went.
@@ -206,8 +227,8 @@ pub struct Outcome {
     pub before: Phase,
     /// During it.
     pub during: Phase,
-    /// How long the disturbance took.
-    pub done_after: Duration,
+    /// How long the disturbance took; `None`: it was given up.
+    pub done_after: Option<Duration>,
     /// Processor time of the generator for each write, in microseconds.
     pub generator_us: f64,
     /// Failed writes, and what the disturber found wrong.
@@ -223,12 +244,16 @@ impl Outcome {
         before.server_cpu = used(&marks.quiet, &marks.disturbed);
         during.server_cpu = used(&marks.disturbed, &marks.end);
         let generator = marks.end.generator.cpu.saturating_sub(marks.quiet.generator.cpu);
+        let done_after = marks.done.at.saturating_duration_since(marks.disturbed.at);
         let mut failures = load.failures.clone();
+        if !marks.done.is_complete {
+            failures.insert("not done in time".to_owned(), 1);
+        }
         for (reason, count) in &marks.done.failures {
             *failures.entry(reason.clone()).or_default() += count;
         }
         Self {
-            done_after: marks.done.at.saturating_duration_since(marks.disturbed.at),
+            done_after: marks.done.is_complete.then_some(done_after),
             generator_us: generator.as_secs_f64() * 1e6 / (before.operations + during.operations) as f64,
             failures,
             is_wrong: !marks.done.failures.is_empty(),
@@ -243,11 +268,14 @@ impl fmt::Display for Outcome {
         let p99_ms = |phase: &Phase| phase.latencies_ns.value_at_quantile(0.99) as f64 / 1e6;
         write!(
             f,
-            "p99 {:.2} ms before, {:.2} ms during, done after {:.2} s",
+            "p99 {:.2} ms before, {:.2} ms during, ",
             p99_ms(&self.before),
-            p99_ms(&self.during),
-            self.done_after.as_secs_f64()
-        )
+            p99_ms(&self.during)
+        )?;
+        match self.done_after {
+            Some(time) => write!(f, "done after {:.2} s", time.as_secs_f64()),
+            None => f.write_str("not done in time"),
+        }
     }
 }
 
@@ -310,5 +338,31 @@ mod tests {
         );
         assert_eq!(ms(during.latencies_ns.value_at_quantile(0.5)), 70.0);
         assert!((before.seconds - 0.09).abs() < 1e-9 && (during.seconds - 0.1).abs() < 1e-9);
+    }
+
+    /// Promise: a disturbance that was given up has no time at which it was done, and says so.
+    #[test]
+    fn what_was_given_up_is_told() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let outcome = |is_complete| {
+            let marks = Marks {
+                quiet: Sample::idle(at(0)),
+                disturbed: Sample::idle(at(10)),
+                end: Sample::idle(at(50)),
+                done: Done {
+                    at: at(30),
+                    is_complete,
+                    failures: BTreeMap::new(),
+                },
+            };
+            Outcome::of(&Load::empty(), &marks)
+        };
+        let (done, given_up) = (outcome(true), outcome(false));
+        assert_eq!(done.done_after, Some(Duration::from_millis(20)));
+        assert!(done.failures.is_empty() && !done.is_wrong);
+        assert_eq!(given_up.done_after, None);
+        assert_eq!(given_up.failures.len(), 1);
+        assert!(!given_up.is_wrong && given_up.to_string().ends_with("not done in time"));
     }
 }

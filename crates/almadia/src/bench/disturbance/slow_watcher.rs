@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Course, DONE_MAX, Disturber, Done};
+use super::{Course, Disturber, Done};
 use crate::bench::watchers::{self, Board, Expected, Watching};
 use crate::bench::workload::{KEY_PREFIX, KEY_PREFIX_END};
 use crate::commands::error::CommandError;
@@ -45,21 +45,27 @@ impl Disturber for SlowWatcher {
         let board = Board::default();
         let places = &course.places[..1];
         std::thread::scope(|scope| {
-            let listening = scope.spawn(|| watchers::run(&watching, places, course.spec.epoch, &board));
-            let until = Instant::now() + DONE_MAX;
+            let listening = scope.spawn(|| watchers::run(&watching, places, course.spec.stamps_from, &board));
+            let until = Instant::now() + course.done_max;
             while board.reached() < newest && !board.is_broken() && Instant::now() < until {
                 std::thread::sleep(LOOK);
             }
-            let at = Instant::now();
-            board
-                .expected
-                .set(Expected::UpTo(newest))
-                .expect("set nowhere else");
+            let is_given_up = board.reached() < newest && !board.is_broken();
+            let mut done = if is_given_up {
+                Done::given_up()
+            } else {
+                Done::now()
+            };
+            let expected = match is_given_up {
+                true => Expected::Nothing,
+                false => Expected::UpTo(newest),
+            };
+            board.expected.set(expected).expect("set nowhere else");
             let events = listening
                 .join()
                 .map_err(|_| CommandError::failed("the watcher panicked"))?;
-            let failures = events.failures;
-            Ok(Done { at, failures })
+            done.failures = events.failures;
+            Ok(done)
         })
     }
 }

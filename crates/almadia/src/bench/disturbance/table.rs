@@ -121,7 +121,7 @@ fn figures(outcome: &Outcome) -> Figures {
         ratio(p99[1], p99[0]),
         max[0],
         max[1],
-        Some(outcome.done_after.as_secs_f64()),
+        outcome.done_after.map(|time| time.as_secs_f64()),
         Some(outcome.generator_us).filter(|us| us.is_finite()),
     ]
 }
@@ -235,7 +235,7 @@ mod tests {
         Outcome {
             before: phase(1_000, 2),
             during: phase(500, during_ms),
-            done_after: Duration::from_millis(2_500),
+            done_after: Some(Duration::from_millis(2_500)),
             generator_us: 1.5,
             failures: [("late".to_owned(), 1)].into(),
             is_wrong,

@@ -41,7 +41,7 @@ pub struct Spec {
     /// Where values come from.
     pub values: Values,
     /// From when the times in values count.
-    pub epoch: Instant,
+    pub stamps_from: Instant,
 }
 
 impl Spec {
@@ -49,7 +49,7 @@ impl Spec {
     fn stamped_value(&self, random: &mut Random, began: Instant, value: &mut [u8]) {
         self.values.fill(random, value);
         if let Some(stamp) = value.first_chunk_mut::<STAMP_BYTES>() {
-            let due_ns = began.saturating_duration_since(self.epoch).as_nanos() as u64;
+            let due_ns = began.saturating_duration_since(self.stamps_from).as_nanos() as u64;
             *stamp = due_ns.to_le_bytes();
         }
     }
@@ -92,7 +92,7 @@ pub fn test_spec(kind: Kind, keys: u64) -> Spec {
         keys,
         value_bytes: 256,
         values: Values::Random,
-        epoch: Instant::now(),
+        stamps_from: Instant::now(),
     }
 }
 

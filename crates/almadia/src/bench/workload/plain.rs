@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn watched_puts_are_stamped_and_remembered() {
         let spec = test_spec(Kind::Watch, 10);
-        let began = spec.epoch + Duration::from_nanos(12_345);
+        let began = spec.stamps_from + Duration::from_nanos(12_345);
         let mut calls = Plain::new(spec, 0, 1, 1);
         let mut message = Vec::new();
         assert_eq!(calls.request(0, began, &mut message), Some(message::PUT));
