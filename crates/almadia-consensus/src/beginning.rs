@@ -20,5 +20,6 @@ pub fn beginning_membership(members: &[(MemberId, MemberInfo)]) -> Bytes {
     let nodes: BTreeMap<u64, MemberInfo> = members.iter().map(|(id, info)| (id.0, info.clone())).collect();
     let membership = RaftMembership::new(vec![voters], nodes).expect("every voter is a member");
     let (index, term) = BEGINNING;
-    encode_stored(&RaftStoredMembership::new(from_position(index, term), membership))
+    let stored = RaftStoredMembership::new(from_position(index, term), membership);
+    encode_stored(&stored, &Bytes::new())
 }

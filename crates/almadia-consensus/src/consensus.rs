@@ -7,7 +7,7 @@ use crate::keeper::KeeperHandle;
 use crate::log_storage::LogStorage;
 use crate::membership::{MemberInfo, Membered, list};
 use crate::network::{Lane, PeerNetwork, Pipe};
-use crate::outbound::Outbound;
+use crate::outbound::{Newest, Outbound};
 use crate::raft::{CommittedLeader, Payload, Raft, from_index, to_index, to_position};
 use crate::settings::Settings;
 use crate::state_machine::{ApplySink, Checkpoints, StateMachine};
@@ -115,11 +115,13 @@ impl Consensus {
         let log = LogStorage::new(wal);
         let (machine, view) = StateMachine::new(store, own, keeper.clone(), sink).map_err(ended)?;
         let checkpoints = machine.checkpoints();
-        let outbound = Outbound::new(own, network.clone(), keeper.clone(), view.clone());
+        let newest = Newest::default();
+        let outbound = Outbound::new(own, network.clone(), keeper.clone(), view.clone(), newest.clone());
         let config = Arc::new(settings.to_openraft().validate().map_err(ended)?);
         let raft = Raft::new(own.0, config, outbound, log, machine)
             .await
             .map_err(ended)?;
+        newest.follow(&raft);
         let standing = watch_standing(&raft, own);
         Ok(Self {
             raft,
@@ -134,12 +136,13 @@ impl Consensus {
     }
 
     /// Founds the cluster with these members as voters. Every initial member calls it with the same members;
-    /// where the log already has entries it does nothing.
+    /// where the log already has entries, and without members, it does nothing.
     ///
     /// # Errors
     /// [`Ended`] when consensus has ended.
     pub async fn found(&self, members: &[(MemberId, MemberInfo)]) -> Result<(), Ended> {
-        if self.raft.is_initialized().await.map_err(ended)? {
+        // A member that joined a cluster founds none.
+        if members.is_empty() || self.raft.is_initialized().await.map_err(ended)? {
             return Ok(());
         }
         let members: BTreeMap<u64, MemberInfo> =

@@ -6,6 +6,7 @@
 //! file work. It never looks inside a command, opens a socket or reads a clock of its own.
 
 mod beginning;
+mod change;
 mod consensus;
 mod inbound;
 mod keeper;
@@ -21,6 +22,7 @@ mod verdict;
 mod wire;
 
 pub use beginning::{BEGINNING, beginning_membership};
+pub use change::{ChangeError, MemberChange, Roster, Rostered};
 pub use consensus::{Consensus, Ended, Parts, Progress, ReadIndexError, Standing};
 pub use keeper::{KeeperGone, KeeperHandle};
 pub use membership::{MemberInfo, Membered};

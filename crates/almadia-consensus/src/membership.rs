@@ -21,6 +21,13 @@ pub struct MemberInfo {
     /// Where clients reach it.
     #[prost(string, repeated, tag = "3")]
     pub client_urls: Vec<String>,
+    /// The one data directory that was given this id, by the number drawn for it; 0 while none was, and for the first
+    /// members, which have their drawn number as their id.
+    #[prost(fixed64, tag = "4")]
+    pub instance: u64,
+    /// It was added as a voter, and is given its vote once it has caught up. Means nothing after that.
+    #[prost(bool, tag = "5")]
+    pub voter_to_be: bool,
 }
 
 /// A member with its id and standing.
@@ -30,9 +37,15 @@ pub struct Membered {
     pub id: MemberId,
     /// Name and addresses.
     pub info: MemberInfo,
-    /// Receives entries but does not count in majorities.
+    /// Receives entries and is not meant to count in majorities.
     pub is_learner: bool,
+    /// Counts in majorities now. Neither this nor a learner is who was added as a voter and has not caught up yet.
+    pub votes: bool,
 }
+
+/// Removed ids that are remembered; beyond it the oldest are forgotten. No id is drawn twice, forgotten or not: the memory
+/// is there to tell removed members what happened to them.
+const REMOVED_MAX: usize = 4096;
 
 #[derive(Clone, PartialEq, Message)]
 struct WireMember {
@@ -66,6 +79,9 @@ struct WireStored {
     term: u64,
     #[prost(message, optional, tag = "3")]
     membership: Option<WireMembership>,
+    /// Who belonged once and does not any more, in the order of leaving.
+    #[prost(fixed64, repeated, tag = "4")]
+    removed: Vec<u64>,
 }
 
 /// Bytes that are no membership.
@@ -122,17 +138,33 @@ pub fn decode(bytes: &Bytes, checksum: u32) -> Result<RaftMembership, BadMembers
     from_wire(wire)
 }
 
-/// The bytes by which the store carries a membership with its position. It is never empty.
-pub fn encode_stored(stored: &RaftStoredMembership) -> Bytes {
+/// The bytes by which the store carries a membership with its position, after the bytes it carried `before`: whoever is in
+/// those and not in the new ones has been removed. A function of the log alone. It is never empty.
+pub fn encode_stored(stored: &RaftStoredMembership, before: &Bytes) -> Bytes {
     let (index, term) = to_position(stored.log_id().as_ref());
-    let membership = Some(to_wire(stored.membership()));
+    let membership = to_wire(stored.membership());
+    let before = WireStored::decode(before.clone()).unwrap_or_default();
+    let mut removed = before.removed;
+    let earlier = before.membership.unwrap_or_default().members;
+    let left = earlier
+        .iter()
+        .filter(|member| membership.members.iter().all(|now| now.id != member.id));
+    removed.extend(left.map(|member| member.id));
+    let forgotten = removed.len().saturating_sub(REMOVED_MAX);
+    removed.drain(..forgotten);
     WireStored {
         index: index.0,
         term: term.0,
-        membership,
+        membership: Some(membership),
+        removed,
     }
     .encode_to_vec()
     .into()
+}
+
+/// Whether these bytes, as the store carries them, name a member that was removed.
+pub fn names_removed(bytes: &Bytes, id: MemberId) -> bool {
+    WireStored::decode(bytes.clone()).is_ok_and(|stored| stored.removed.contains(&id.0))
 }
 
 /// The reverse of [`encode_stored`]; empty bytes are "no membership yet".
@@ -156,7 +188,8 @@ pub fn list(membership: &RaftMembership) -> Vec<Membered> {
         .map(|(id, info)| Membered {
             id: MemberId(*id),
             info: info.clone(),
-            is_learner: !voters.contains(id),
+            is_learner: !voters.contains(id) && !info.voter_to_be,
+            votes: voters.contains(id),
         })
         .collect()
 }
@@ -180,7 +213,7 @@ mod tests {
         let (bytes, checksum) = encode(&sample());
         assert_eq!(decode(&bytes, checksum), Ok(sample()));
         let stored = RaftStoredMembership::new(from_position(LogIndex(7), Term(3)), sample());
-        assert_eq!(decode_stored(&encode_stored(&stored)), Ok(stored));
+        assert_eq!(decode_stored(&encode_stored(&stored, &Bytes::new())), Ok(stored));
         assert_eq!(decode_stored(&Bytes::new()), Ok(RaftStoredMembership::default()));
     }
 
@@ -191,6 +224,41 @@ mod tests {
             .map(|member| member.is_learner)
             .collect();
         assert_eq!(learners, [false, false, true]);
+    }
+
+    /// B4.2: who has left is remembered, and what carries it is a function of the entries alone.
+    #[test]
+    fn who_left_is_remembered() {
+        let at = |index, ids: &[u64]| {
+            let members: BTreeMap<u64, MemberInfo> =
+                ids.iter().map(|id| (*id, MemberInfo::default())).collect();
+            let voters = vec![ids.iter().copied().collect()];
+            RaftStoredMembership::new(
+                from_position(LogIndex(index), Term(1)),
+                RaftMembership::new(voters, members).unwrap(),
+            )
+        };
+        let bytes = encode_stored(&at(1, &[1, 2, 3]), &Bytes::new());
+        let bytes = encode_stored(&at(2, &[1, 3]), &bytes);
+        let bytes = encode_stored(&at(3, &[3, 4]), &bytes);
+        let removed = |id| names_removed(&bytes, MemberId(id));
+        assert_eq!([1, 2, 3, 4].map(removed), [true, true, false, false]);
+        assert_eq!(decode_stored(&bytes), Ok(at(3, &[3, 4])));
+    }
+
+    #[test]
+    fn the_memory_of_who_left_is_bounded() {
+        let alone = |id: u64| {
+            let members = BTreeMap::from([(id, MemberInfo::default())]);
+            RaftStoredMembership::new(
+                from_position(LogIndex(id), Term(1)),
+                RaftMembership::new(vec![BTreeSet::from([id])], members).unwrap(),
+            )
+        };
+        let many = REMOVED_MAX as u64 + 10;
+        let bytes = (1..=many).fold(Bytes::new(), |before, id| encode_stored(&alone(id), &before));
+        assert!(!names_removed(&bytes, MemberId(9)) && names_removed(&bytes, MemberId(10)));
+        assert!(names_removed(&bytes, MemberId(many - 1)) && !names_removed(&bytes, MemberId(many)));
     }
 
     #[test]

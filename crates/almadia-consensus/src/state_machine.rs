@@ -113,7 +113,8 @@ impl StateMachine {
             EntryPayload::Blank => self.store.note_applied(index, term),
             EntryPayload::Membership(membership) => {
                 let stored = RaftStoredMembership::new(Some(entry.log_id), membership.clone());
-                self.store.set_membership(index, term, encode_stored(&stored));
+                let bytes = encode_stored(&stored, self.store.membership());
+                self.store.set_membership(index, term, bytes);
             }
             EntryPayload::Normal(Payload(proposal)) => {
                 let command = Command::decode_bytes(proposal.command()).map_err(|error| {

@@ -4,6 +4,7 @@
 //! something is refused.
 
 use crate::backend::{ProposeError, ReadError};
+use almadia_member::{MemberChangeError, MembershipRefusal, MoveLeaderError};
 use almadia_store::{AuthRefusal, Refusal};
 use tonic::{Code, Status};
 
@@ -72,6 +73,30 @@ pub enum Fault {
     ElectionNotLeader,
     /// A request about a leadership that does not say which.
     LeaderMissing,
+    /// A member that does not exist.
+    MemberNotFound,
+    /// A member with an id that is in use.
+    MemberExists,
+    /// Peer URLs that others are reached at.
+    PeerUrlExists,
+    /// Peer URLs that are none.
+    BadMemberUrls,
+    /// Too few members have ever started.
+    NotEnoughStarted,
+    /// Members are not heard of.
+    Unhealthy,
+    /// Too many learners.
+    TooManyLearners,
+    /// To promote who is no learner.
+    NotLearner,
+    /// To promote who has not caught up.
+    LearnerNotReady,
+    /// Asked of a learner.
+    NotForLearner,
+    /// To make a leader of who cannot be one.
+    BadLeaderTransferee,
+    /// Asked of who does not lead.
+    NotLeader,
     /// Nobody leads.
     NoLeader,
     /// The member is going down.
@@ -82,7 +107,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, for tests and tables.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 45] = [
         Self::EmptyKey,
         Self::KeyNotFound,
         Self::ValueProvided,
@@ -113,6 +138,18 @@ impl Fault {
         Self::ElectionNoLeader,
         Self::ElectionNotLeader,
         Self::LeaderMissing,
+        Self::MemberNotFound,
+        Self::MemberExists,
+        Self::PeerUrlExists,
+        Self::BadMemberUrls,
+        Self::NotEnoughStarted,
+        Self::Unhealthy,
+        Self::TooManyLearners,
+        Self::NotLearner,
+        Self::LearnerNotReady,
+        Self::NotForLearner,
+        Self::BadLeaderTransferee,
+        Self::NotLeader,
         Self::NoLeader,
         Self::Stopped,
         Self::TimedOut,
@@ -189,6 +226,18 @@ impl Fault {
             Self::ElectionNoLeader => (Code::Unknown, "election: no leader"),
             Self::ElectionNotLeader => (Code::Unknown, "election: not leader"),
             Self::LeaderMissing => (Code::Unknown, "\"leader\" field must be provided"),
+            Self::MemberNotFound
+            | Self::MemberExists
+            | Self::PeerUrlExists
+            | Self::BadMemberUrls
+            | Self::NotEnoughStarted
+            | Self::Unhealthy
+            | Self::TooManyLearners
+            | Self::NotLearner
+            | Self::LearnerNotReady
+            | Self::NotForLearner
+            | Self::BadLeaderTransferee
+            | Self::NotLeader => cluster_code_and_text(self),
             Self::NoLeader => (Code::Unavailable, NO_LEADER),
             Self::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
             Self::TimedOut => (Code::Unavailable, "etcdserver: request timed out"),
@@ -214,6 +263,37 @@ impl Fault {
     pub fn without_code(self) -> Status {
         let (_, text) = self.code_and_text();
         Status::unknown(text)
+    }
+}
+
+/// What the Cluster service and the moving of leadership refuse.
+const fn cluster_code_and_text(fault: Fault) -> (Code, &'static str) {
+    use Code::{FailedPrecondition, InvalidArgument, NotFound, Unavailable};
+    match fault {
+        Fault::MemberNotFound => (NotFound, "etcdserver: member not found"),
+        Fault::MemberExists => (FailedPrecondition, "etcdserver: member ID already exist"),
+        Fault::PeerUrlExists => (FailedPrecondition, "etcdserver: Peer URLs already exists"),
+        Fault::BadMemberUrls => (InvalidArgument, "etcdserver: given member URLs are invalid"),
+        Fault::NotEnoughStarted => (
+            FailedPrecondition,
+            "etcdserver: re-configuration failed due to not enough started members",
+        ),
+        Fault::TooManyLearners => (
+            FailedPrecondition,
+            "etcdserver: too many learner members in cluster",
+        ),
+        Fault::NotLearner => (
+            FailedPrecondition,
+            "etcdserver: can only promote a learner member",
+        ),
+        Fault::LearnerNotReady => (
+            FailedPrecondition,
+            "etcdserver: can only promote a learner member which is in sync with leader",
+        ),
+        Fault::NotForLearner => (FailedPrecondition, "etcdserver: rpc not supported for learner"),
+        Fault::BadLeaderTransferee => (FailedPrecondition, "etcdserver: bad leader transferee"),
+        Fault::NotLeader => (FailedPrecondition, "etcdserver: not leader"),
+        _ => (Unavailable, "etcdserver: unhealthy cluster"),
     }
 }
 
@@ -275,6 +355,39 @@ impl From<ReadError> for Fault {
             ReadError::TimedOut => Self::TimedOut,
             ReadError::Stopped => Self::Stopped,
             ReadError::Corrupt => Self::Corrupt,
+        }
+    }
+}
+
+impl From<MemberChangeError> for Fault {
+    fn from(error: MemberChangeError) -> Self {
+        match error {
+            MemberChangeError::Refused(refusal) => match refusal {
+                MembershipRefusal::MemberNotFound => Self::MemberNotFound,
+                MembershipRefusal::IdTaken => Self::MemberExists,
+                MembershipRefusal::PeerUrlTaken => Self::PeerUrlExists,
+                MembershipRefusal::NotEnoughStarted => Self::NotEnoughStarted,
+                MembershipRefusal::Unhealthy => Self::Unhealthy,
+                MembershipRefusal::TooManyLearners => Self::TooManyLearners,
+                MembershipRefusal::NotLearner => Self::NotLearner,
+                MembershipRefusal::LearnerNotReady => Self::LearnerNotReady,
+            },
+            MemberChangeError::NoLeader => Self::NoLeader,
+            MemberChangeError::TimedOut => Self::TimedOut,
+            MemberChangeError::Stopped => Self::Stopped,
+            MemberChangeError::Busy => Self::TooManyRequests,
+            MemberChangeError::Corrupt => Self::Corrupt,
+        }
+    }
+}
+
+impl From<MoveLeaderError> for Fault {
+    fn from(error: MoveLeaderError) -> Self {
+        match error {
+            MoveLeaderError::NotLeader => Self::NotLeader,
+            MoveLeaderError::BadTransferee => Self::BadLeaderTransferee,
+            MoveLeaderError::TimedOut => Self::TimedOut,
+            MoveLeaderError::Stopped => Self::Stopped,
         }
     }
 }

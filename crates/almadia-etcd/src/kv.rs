@@ -63,6 +63,7 @@ pub(crate) async fn range<B: Backend>(
     caller: Caller,
     request: pb::RangeRequest,
 ) -> Result<Replied<RangeReply>, Status> {
+    shared.refuse_as_learner(request.serializable)?;
     check::range(&request)?;
     let (view, actor) = shared.readable_as(&caller, request.serializable).await?;
     let need = Need::Read {

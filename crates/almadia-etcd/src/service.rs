@@ -268,6 +268,11 @@ impl<B: Backend> Edge<B> {
             extensions: parts.extensions,
             body,
         };
+        if !is_for_learners(service, method)
+            && let Err(fault) = shared.refuse_as_learner(false)
+        {
+            return Status::from(fault).into_http();
+        }
         let answered = match service {
             "etcdserverpb.KV" => kv::serve(&shared, method, call).await,
             "etcdserverpb.Watch" => watch::serve(&shared, method, call).await,
@@ -281,6 +286,27 @@ impl<B: Backend> Edge<B> {
             _ => None,
         };
         answered.unwrap_or_else(|| unserved(service, method).into_http())
+    }
+}
+
+impl<B: Backend> Shared<B> {
+    /// Refuses while this member is a learner, unless that is something learners do: they may be far behind, and nobody
+    /// counts on them.
+    pub(crate) fn refuse_as_learner(&self, is_for_learners: bool) -> Result<(), Fault> {
+        if !is_for_learners && self.backend.is_learner() {
+            return Err(Fault::NotForLearner);
+        }
+        Ok(())
+    }
+}
+
+/// Methods that a learner serves, too. Of `Range` only the serializable ones, which its own code tells apart. What is not
+/// etcd's is not restricted.
+fn is_for_learners(service: &str, method: &str) -> bool {
+    match service {
+        "etcdserverpb.KV" => method == "Range",
+        "etcdserverpb.Maintenance" => matches!(method, "Status" | "Snapshot"),
+        _ => !(service.starts_with("etcdserverpb.") || service.starts_with("v3")),
     }
 }
 

@@ -26,6 +26,7 @@ const REASON_BYTES_MAX: usize = 1024;
 const MAGIC: [u8; 4] = *b"ALMD";
 const KIND_HELLO: u8 = 1;
 const KIND_REFUSAL: u8 = 2;
+const KIND_REMOVED: u8 = 3;
 
 /// Who speaks and whom it is looking for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub enum FirstFrame {
     Hello(Hello),
     /// The other side refuses us, in its own words.
     Refusal(String),
+    /// The other side is of this cluster and knows that we were removed from it.
+    Removed(ClusterId),
 }
 
 /// Bytes that are no first frame of this protocol.
@@ -130,6 +133,16 @@ pub enum HelloRefusal {
         /// The member's name.
         name: String,
     },
+    /// It belonged to the cluster once.
+    #[error("{name}, member {member}, was removed from cluster {cluster}; its id is never used again")]
+    Removed {
+        /// The other member's name.
+        name: String,
+        /// Its id.
+        member: MemberId,
+        /// Our cluster.
+        cluster: ClusterId,
+    },
     /// A connection for something this release does not know, or not for what was asked.
     #[error("{name} wants lane {lane}, which is not known here")]
     Lane {
@@ -183,6 +196,13 @@ pub fn encode_refusal(reason: &str) -> Bytes {
     bytes.freeze()
 }
 
+/// The bytes that tell a member that it was removed from `cluster`.
+pub fn encode_removed(cluster: ClusterId) -> Bytes {
+    let mut bytes = start(KIND_REMOVED);
+    bytes.put_u64_le(cluster.get());
+    bytes.freeze()
+}
+
 /// Reads a first frame. Bytes after the known fields are ignored: a later version may add some.
 ///
 /// # Errors
@@ -202,6 +222,10 @@ pub fn decode(mut bytes: &[u8]) -> Result<FirstFrame, HelloError> {
         KIND_REFUSAL => take_text(&mut bytes)
             .ok_or(HelloError::Damaged)
             .map(FirstFrame::Refusal),
+        KIND_REMOVED => bytes
+            .try_get_u64_le()
+            .map_err(|_| HelloError::Damaged)
+            .map(|cluster| FirstFrame::Removed(ClusterId(cluster))),
         kind => Err(HelloError::Kind(kind)),
     }
 }

@@ -6,6 +6,8 @@
 use crate::comparison::{self, Judge};
 use crate::forward::client;
 use crate::leases::Lessor;
+use crate::membership::question::{ChangeAnswer, ChangeQuestion};
+use crate::membership::steward::Steward;
 use almadia_command::{LeaseId, MemberId};
 use almadia_consensus::Consensus;
 use bytes::Bytes;
@@ -19,7 +21,7 @@ const RETRY: Duration = Duration::from_millis(10);
 /// What a member may ask the leader.
 #[derive(Clone, PartialEq, Message)]
 pub struct Question {
-    #[prost(oneof = "QuestionKind", tags = "1, 2, 3, 4, 20, 21")]
+    #[prost(oneof = "QuestionKind", tags = "1, 2, 3, 4, 10, 20, 21")]
     pub kind: Option<QuestionKind>,
 }
 
@@ -38,6 +40,9 @@ pub enum QuestionKind {
     /// All leases, soonest to end first.
     #[prost(bool, tag = "4")]
     LeasesByExpiry(bool),
+    /// A change of the membership.
+    #[prost(message, tag = "10")]
+    Membership(ChangeQuestion),
     /// Whether this member's state is what it should be.
     #[prost(message, tag = "20")]
     CompareState(StateHash),
@@ -89,7 +94,7 @@ pub struct LeaseLeft {
 /// What the leader answers.
 #[derive(Clone, PartialEq, Message)]
 pub struct Answer {
-    #[prost(oneof = "AnswerKind", tags = "1, 2, 3, 4, 20, 21")]
+    #[prost(oneof = "AnswerKind", tags = "1, 2, 3, 4, 10, 20, 21")]
     pub kind: Option<AnswerKind>,
 }
 
@@ -99,6 +104,9 @@ pub enum AnswerKind {
     /// See [`QuestionKind::AreYouThere`].
     #[prost(bool, tag = "1")]
     Here(bool),
+    /// See [`QuestionKind::Membership`].
+    #[prost(message, tag = "10")]
+    Membership(ChangeAnswer),
     /// See [`QuestionKind::KeepAlive`].
     #[prost(message, tag = "2")]
     KeptAlive(KeptAlive),
@@ -156,15 +164,17 @@ pub struct Duties {
     consensus: Consensus,
     lessor: Lessor,
     judge: Judge,
+    steward: Steward,
 }
 
 impl Duties {
     /// For this member.
-    pub fn new(consensus: Consensus, lessor: Lessor, judge: Judge) -> Self {
+    pub fn new(consensus: Consensus, lessor: Lessor, judge: Judge, steward: Steward) -> Self {
         Self {
             consensus,
             lessor,
             judge,
+            steward,
         }
     }
 
@@ -182,6 +192,9 @@ impl Duties {
                 AnswerKind::StateComes(true)
             }
             QuestionKind::AreYouThere(_) => AnswerKind::Here(true),
+            QuestionKind::Membership(question) => {
+                AnswerKind::Membership(self.steward.answer(&question.change?).await?)
+            }
             QuestionKind::KeepAlive(LeaseIds { leases }) => {
                 let ttls = self.lessor.keep_alive(&leases).await?;
                 AnswerKind::KeptAlive(KeptAlive { ttls })

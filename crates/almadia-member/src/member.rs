@@ -10,6 +10,8 @@ use crate::gate::SpaceGate;
 use crate::leader::{Answer, AskError, Asker, Duties, Question};
 use crate::leases::{LeaseDesk, Lessor, LessorParts};
 use crate::log::LogPage;
+use crate::membership::steward::Steward;
+use crate::membership::upkeep as membership_upkeep;
 use crate::proposer::{self, Proposals};
 use crate::reads;
 use crate::upkeep::{Sizes, Upkeep};
@@ -22,8 +24,8 @@ use almadia_consensus::{
 use almadia_disk::Disk;
 use almadia_store::{Outcome, Store, View, WatchHub};
 use almadia_wal::Wal;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -45,6 +47,10 @@ pub struct Ingredients {
     pub settings: Settings,
     /// How long a request waits for its outcome before the answer is "unknown".
     pub request_limit: Duration,
+    /// Where clients reach it.
+    pub client_urls: Vec<String>,
+    /// Evenly distributed numbers, for the ids of new members.
+    pub random: Box<dyn FnMut() -> u64 + Send>,
     /// A number drawn for this start of the process.
     pub drawn: u32,
     /// The disk under log and store.
@@ -64,19 +70,23 @@ pub struct Ingredients {
 /// A member that runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Member {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     cluster: ClusterId,
     own: MemberId,
     name: String,
-    request_limit: Duration,
-    consensus: Consensus,
+    pub(crate) request_limit: Duration,
+    pub(crate) consensus: Consensus,
     proposals: Proposals,
     reads: mpsc::Sender<reads::Queued>,
     duties: Duties,
     leases: LeaseDesk,
+    pub(crate) random: Mutex<Box<dyn FnMut() -> u64 + Send>>,
+    pub(crate) applied: watch::Receiver<LogIndex>,
+    pub(crate) is_learner: AtomicBool,
+    pub(crate) removed: watch::Sender<bool>,
     recovered: watch::Receiver<bool>,
     watches: WatchHub,
     wal: Wal,
@@ -240,7 +250,11 @@ impl Member {
             applied: applied.clone(),
         });
         let judge = Judge::new(parts.own, consensus.clone());
-        let duties = Duties::new(consensus.clone(), lessor, judge.clone());
+        // A few heartbeats may be lost before a member counts as down.
+        let silent_max =
+            Duration::from_millis(2 * parts.settings.election_max_ms).max(Duration::from_secs(1));
+        let steward = Steward::new(parts.own, consensus.clone(), silent_max);
+        let duties = Duties::new(consensus.clone(), lessor, judge.clone(), steward.clone());
         let asker = Asker {
             consensus: consensus.clone(),
             forward: forward.clone(),
@@ -269,14 +283,22 @@ impl Member {
             waiters,
         };
         runtime.spawn(upkeep.run());
+        let card = membership_upkeep::Card {
+            name: parts.name.clone(),
+            client_urls: parts.client_urls,
+        };
         let inner = Inner {
             cluster: parts.cluster,
             own: parts.own,
             name: parts.name,
             request_limit: parts.request_limit,
-            reads: reads::start(consensus.clone(), applied, forward),
+            reads: reads::start(consensus.clone(), applied.clone(), forward),
             duties,
             leases: LeaseDesk::new(parts.own, parts.drawn, asker, parts.request_limit),
+            random: Mutex::new(parts.random),
+            applied,
+            is_learner: AtomicBool::new(false),
+            removed: watch::Sender::new(false),
             recovered: watch_recovery(&runtime, consensus.clone()),
             watches,
             consensus,
@@ -287,11 +309,13 @@ impl Member {
             fence,
             sizes,
             taken: Arc::default(),
-            consensus_runtime: runtime,
+            consensus_runtime: runtime.clone(),
         };
-        Ok(Self {
+        let member = Self {
             inner: Arc::new(inner),
-        })
+        };
+        runtime.spawn(membership_upkeep::run(member.clone(), steward, card));
+        Ok(member)
     }
 
     /// Has a command carried out, wherever the leader is, and waits for the outcome. A change of leader in between
@@ -406,7 +430,7 @@ impl Member {
         let inner = &self.inner;
         let standing = *inner.consensus.standing().borrow();
         let progress = inner.consensus.progress();
-        let members = inner.consensus.members();
+        let members = inner.consensus.applied_members();
         let view = self.view();
         Status {
             cluster: inner.cluster,

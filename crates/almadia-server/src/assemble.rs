@@ -35,6 +35,9 @@ fn peer_threads() -> usize {
 /// After a stop is requested, whoever serves clients is given this long to finish what they have asked for.
 const SERVE_STOP_MAX: Duration = Duration::from_secs(3);
 
+/// After this member was removed, answers that are under way are given this long.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
 /// Why a server did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -71,6 +74,17 @@ pub enum ServerError {
     /// Consensus did not start.
     #[error("cannot start consensus: {0}")]
     Consensus(#[from] almadia_consensus::Ended),
+    /// Others have decided that it does not belong any more.
+    #[error(
+        "member {member} was removed from cluster {cluster}: it takes part in nothing any more, and its id is never \
+         used again. To bring this machine back, add a member with its peer URL and start it with an empty data directory"
+    )]
+    Removed {
+        /// Who.
+        member: almadia_command::MemberId,
+        /// From which cluster.
+        cluster: almadia_command::ClusterId,
+    },
     /// Consensus ended unasked.
     #[error("{0}; this member takes part in nothing any more, and its process ends")]
     Ended(almadia_consensus::Ended),
@@ -154,8 +168,15 @@ where
         () = overdue => warn!("clients still hold requests; stopping all the same"),
         // Nobody asked for it: this member takes part in nothing any more, and a supervisor must see that.
         error = async move { member.ended().await } => return Err(ServerError::Ended(error)),
+        () = told_to_leave(&server) => return server.leave().await,
     }
     server.shutdown().await
+}
+
+/// Returns once this member has been removed, and whoever asked for that had time to hear that it is so.
+async fn told_to_leave(server: &Server) {
+    server.removed().await;
+    tokio::time::sleep(LAST_ANSWERS).await;
 }
 
 impl Server {
@@ -180,7 +201,7 @@ impl Server {
         let serving = AbortOnDrop(peers.spawn(listener.serve(doorman.accept())));
         let identity = doorman.establish(peers).await?;
 
-        who.belongs_to(identity.cluster);
+        who.belongs_to(identity.cluster, identity.member);
 
         let storage = Storage::open(&disk, draw_from(&chance))?;
         let drawn = u32::try_from(draw_from(&chance)() >> 32).expect("the upper half of 64 bits");
@@ -192,6 +213,8 @@ impl Server {
             settings: config.settings(),
             request_limit: config.request_limit,
             drawn,
+            client_urls: config.advertise_client_urls.clone(),
+            random: Box::new(draw_from(&chance)),
             disk,
             wal: storage.wal.clone(),
             store: storage.store(),
@@ -201,6 +224,8 @@ impl Server {
         });
         let member = member.await?;
         doorman.hand_over(&member);
+        let asked = member.clone();
+        who.refuse_removed(move |id| asked.is_removed(id));
         info!(cluster = %identity.cluster, member = %identity.member, "takes part in the cluster");
         Ok(Self {
             member,
@@ -218,6 +243,25 @@ impl Server {
     /// The switch that cuts the member off its peers.
     pub fn who(&self) -> &Who {
         &self.who
+    }
+
+    /// Returns once this member has heard, from its log or from a peer, that it was removed from the cluster.
+    async fn removed(&self) {
+        tokio::select! {
+            () = self.member.removed() => {}
+            () = self.who.removed() => {}
+        }
+    }
+
+    /// Stops because this member belongs to the cluster no more. Its data stays for whoever wants to look.
+    async fn leave(self) -> Result<(), ServerError> {
+        let removed = ServerError::Removed {
+            member: self.member.id(),
+            cluster: self.member.cluster(),
+        };
+        error!(error = %removed, "this member was removed");
+        self.shutdown().await?;
+        Err(removed)
     }
 
     /// Hands leadership over, ends consensus, closes connections and log.
@@ -248,6 +292,7 @@ fn founders(identity: &Identity) -> Vec<(almadia_command::MemberId, MemberInfo)>
         name: member.name.clone(),
         peer_urls: member.peer_urls.clone(),
         client_urls: member.client_urls.clone(),
+        ..MemberInfo::default()
     };
     identity
         .initial

@@ -19,8 +19,9 @@ use almadia_command::{ClusterId, GroupId, MemberId};
 use almadia_consensus::Lane;
 use almadia_member::hello::{Hello, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 use almadia_member::identity::Identity;
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -43,14 +44,32 @@ pub const HANDSHAKES_MAX: usize = 64;
 pub const CONNECTIONS_MAX: usize = 1024;
 
 /// What a member tells its peers of itself. Clones share the cluster and the isolation.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Who {
     group: GroupId,
-    member: MemberId,
+    /// Changes once at most, when a member is admitted to a cluster under the id that was allotted to it.
+    member: Arc<AtomicU64>,
     name: Arc<str>,
     /// 0 until the member belongs to one. Set once.
     cluster: Arc<AtomicU64>,
     isolated: watch::Sender<bool>,
+    /// A peer has said that this member was removed from the cluster.
+    removed: watch::Sender<bool>,
+    /// Who was removed, once there is somebody to ask.
+    gone: Arc<OnceLock<Gone>>,
+}
+
+/// Whether an id belonged to the cluster once and does not any more.
+type Gone = Box<dyn Fn(MemberId) -> bool + Send + Sync>;
+
+impl fmt::Debug for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Who")
+            .field("member", &self.member)
+            .field("name", &self.name)
+            .field("cluster", &self.cluster)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Who {
@@ -58,18 +77,21 @@ impl Who {
     pub fn new(identity: &Identity) -> Self {
         Self {
             group: identity.group,
-            member: identity.member,
+            member: Arc::new(AtomicU64::new(identity.member.get())),
             name: identity.name.as_str().into(),
             cluster: Arc::new(AtomicU64::new(identity.cluster.get())),
             isolated: watch::Sender::new(false),
+            removed: watch::Sender::new(false),
+            gone: Arc::default(),
         }
     }
 
-    /// From now on the member belongs to `cluster`.
+    /// From now on the member belongs to `cluster`, as `member`.
     ///
     /// # Panics
     /// When it belonged to another one.
-    pub fn belongs_to(&self, cluster: ClusterId) {
+    pub fn belongs_to(&self, cluster: ClusterId, member: MemberId) {
+        self.member.store(member.get(), Ordering::Relaxed);
         let before = self.cluster.swap(cluster.get(), Ordering::Relaxed);
         assert!(
             before == 0 || before == cluster.get(),
@@ -83,6 +105,29 @@ impl Who {
         if self.isolated.send_replace(isolated) != isolated {
             tracing::warn!(isolated, "this member's connections to its peers were switched");
         }
+    }
+
+    /// From now on those of whom `gone` says that they were removed are told so and not let in.
+    ///
+    /// # Panics
+    /// When that was said before.
+    pub fn refuse_removed(&self, gone: impl Fn(MemberId) -> bool + Send + Sync + 'static) {
+        let is_new = self.gone.set(Box::new(gone)).is_ok();
+        assert!(is_new, "a process has one member");
+    }
+
+    /// Returns once a peer has said that this member was removed from the cluster.
+    pub async fn removed(&self) {
+        // The sender lives as long as this.
+        let _ = self.removed.subscribe().wait_for(|removed| *removed).await;
+    }
+
+    fn knows_removed(&self, id: MemberId) -> bool {
+        self.gone.get().is_some_and(|gone| gone(id))
+    }
+
+    fn was_removed(&self) {
+        self.removed.send_replace(true);
     }
 
     /// Is the member cut off its peers?
@@ -100,7 +145,7 @@ impl Who {
             version_min: PROTOCOL_VERSION_MIN,
             group: self.group,
             cluster: ClusterId(self.cluster.load(Ordering::Relaxed)),
-            from: self.member,
+            from: MemberId(self.member.load(Ordering::Relaxed)),
             from_name: self.name.to_string(),
             to,
             to_name: to_name.to_owned(),

@@ -117,6 +117,11 @@ impl Store {
         self.state.membership = membership;
     }
 
+    /// The membership as the newest entry left it, published or not.
+    pub fn membership(&self) -> &Bytes {
+        &self.state.membership
+    }
+
     /// Makes what has been applied so far visible to readers, as a view that later changes do not touch. Costs
     /// nothing per key; the changes after it copy the nodes they touch once more.
     pub fn publish(&mut self) -> Arc<View> {

@@ -2,8 +2,8 @@
 //!
 //! It dials when it is asked something and has no connection, at most once per [`REDIAL`] while the peer is down.
 
-use super::{RpcError, broken, unreachable_peer};
-use crate::network::{DialError, Lane, PIPE_FRAMES_MAX, PeerAddress, PeerNetwork, Pipe};
+use super::{RpcError, Whereabouts, broken, unreachable_peer};
+use crate::network::{DialError, Lane, PIPE_FRAMES_MAX, PeerNetwork, Pipe};
 use crate::wire::control::{Answer, Ask, Question, Say, decode, encode};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Say>>>>;
 
 /// A shared connection for small questions.
 pub struct ControlLink {
-    address: PeerAddress,
+    whereabouts: Whereabouts,
     network: Arc<dyn PeerNetwork>,
     connection: Arc<tokio::sync::Mutex<Connection>>,
 }
@@ -39,17 +39,12 @@ struct Open {
 
 impl ControlLink {
     /// A link that is not connected yet.
-    pub fn new(address: PeerAddress, network: Arc<dyn PeerNetwork>) -> Self {
+    pub fn new(whereabouts: Whereabouts, network: Arc<dyn PeerNetwork>) -> Self {
         Self {
-            address,
+            whereabouts,
             network,
             connection: Arc::default(),
         }
-    }
-
-    /// Whom it leads to.
-    pub fn address(&self) -> &PeerAddress {
-        &self.address
     }
 
     /// Asks, and waits for the answer for as long as the caller cares to.
@@ -90,7 +85,7 @@ impl ControlLink {
         let (connection, network, address) = (
             self.connection.clone(),
             self.network.clone(),
-            self.address.clone(),
+            self.whereabouts.now(),
         );
         let dialled = tokio::spawn(async move {
             let mut connection = connection.lock().await;

@@ -6,9 +6,11 @@
 mod append;
 mod control;
 mod snapshot;
+mod whereabouts;
 
 pub use control::ControlLink;
 pub use snapshot::send as send_snapshot;
+pub use whereabouts::{Newest, Whereabouts};
 
 use crate::keeper::KeeperHandle;
 use crate::membership::MemberInfo;
@@ -46,6 +48,7 @@ pub struct Outbound {
     network: Arc<dyn PeerNetwork>,
     keeper: KeeperHandle,
     view: Arc<ArcSwap<View>>,
+    newest: Newest,
     links: Arc<Mutex<BTreeMap<u64, Arc<ControlLink>>>>,
 }
 
@@ -56,12 +59,14 @@ impl Outbound {
         network: Arc<dyn PeerNetwork>,
         keeper: KeeperHandle,
         view: Arc<ArcSwap<View>>,
+        newest: Newest,
     ) -> Self {
         Self {
             own,
             network,
             keeper,
             view,
+            newest,
             links: Arc::default(),
         }
     }
@@ -76,20 +81,15 @@ impl Outbound {
             name: info.name.clone(),
             urls: info.peer_urls.clone(),
         };
+        let whereabouts = Whereabouts::new(address, self.newest.clone());
         let mut links = self.links.lock().expect("nobody panics while holding the links");
         let link = links
             .entry(target)
-            .and_modify(|link| {
-                // The membership may have brought a new address.
-                if link.address() != &address {
-                    *link = Arc::new(ControlLink::new(address.clone(), self.network.clone()));
-                }
-            })
-            .or_insert_with(|| Arc::new(ControlLink::new(address.clone(), self.network.clone())));
+            .or_insert_with(|| Arc::new(ControlLink::new(whereabouts.clone(), self.network.clone())));
         PeerClient {
             own: self.own,
             target,
-            address,
+            whereabouts,
             network: self.network.clone(),
             control: link.clone(),
             keeper: self.keeper.clone(),
@@ -116,7 +116,7 @@ impl RaftNetworkFactory<Types> for Outbound {
 pub struct PeerClient {
     own: MemberId,
     target: u64,
-    address: PeerAddress,
+    whereabouts: Whereabouts,
     network: Arc<dyn PeerNetwork>,
     control: Arc<ControlLink>,
     keeper: KeeperHandle,
@@ -130,7 +130,7 @@ pub struct PeerClient {
 impl PeerClient {
     async fn dial(&self, lane: Lane) -> Result<Pipe, RpcError> {
         self.network
-            .dial(self.address.clone(), lane)
+            .dial(self.whereabouts.now(), lane)
             .await
             .map_err(|error| unreachable_peer(&error))
     }

@@ -4,7 +4,7 @@
 // Each test program uses its own part of this.
 #![allow(dead_code)]
 
-mod cluster;
+pub mod cluster;
 mod lease;
 mod maintenance;
 mod watching;
@@ -54,6 +54,8 @@ pub struct Double {
     views: Views,
     troubles: watch::Sender<Trouble>,
     leases: lease::Leases,
+    /// What the cluster service needs.
+    pub cluster: cluster::ClusterDouble,
     /// Read barriers asked for.
     pub barriers: AtomicU64,
     /// Commands proposed.
@@ -73,6 +75,7 @@ impl Double {
             views,
             troubles: watch::Sender::new(Trouble::default()),
             leases: lease::Leases::default(),
+            cluster: cluster::ClusterDouble::default(),
             barriers: AtomicU64::new(0),
             proposals: AtomicU64::new(0),
         })
@@ -147,8 +150,10 @@ impl Backend for Double {
                 name: name.to_owned(),
                 peer_urls: vec![format!("http://127.0.0.1:{port}")],
                 client_urls: vec![format!("http://127.0.0.1:{}", port - 1)],
+                ..MemberInfo::default()
             },
             is_learner: id != MEMBER,
+            votes: id == MEMBER,
         };
         Status {
             cluster: CLUSTER,

@@ -8,6 +8,7 @@ mod random;
 #[path = "../raw/mod.rs"]
 mod raw;
 
+mod cluster;
 mod compact;
 mod delete_range;
 mod flood;

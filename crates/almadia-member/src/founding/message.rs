@@ -19,6 +19,8 @@ pub struct Ask {
     pub member: MemberId,
     /// Its name.
     pub name: String,
+    /// Where it is reached: by that it is admitted to a cluster.
+    pub peer_urls: Vec<String>,
 }
 
 /// The answer to an [`Ask`].
@@ -32,6 +34,8 @@ pub struct Answer {
     pub cluster: ClusterId,
     /// [`Found`] follows: the asking member is one of those the cluster was founded with.
     pub offers: bool,
+    /// [`Admitted`] follows: the asking member's address was given an id.
+    pub admits: bool,
     /// It may take part in founding (`--initial-cluster-state new`).
     pub founding: bool,
     /// The names of its `--initial-cluster`, in order.
@@ -51,6 +55,15 @@ pub struct Found {
     pub initial: Vec<InitialMember>,
 }
 
+/// "You are a member of this cluster under this id, and nobody else ever is."
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// The cluster; never 0.
+    pub cluster: ClusterId,
+    /// The id; never 0.
+    pub member: MemberId,
+}
+
 /// "I have persisted that."
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundAck {
@@ -68,6 +81,7 @@ pub enum Frame {
     Answer(Answer),
     Found(Found),
     FoundAck(FoundAck),
+    Admitted(Admitted),
 }
 
 /// Bytes that are no founding message of this release.
@@ -88,6 +102,7 @@ impl Frame {
             Self::Ask(ask) => Kind::Ask(AskBytes {
                 member: ask.member.get(),
                 name: ask.name.clone(),
+                peer_urls: ask.peer_urls.clone(),
             }),
             Self::Answer(answer) => Kind::Answer(answer_bytes(answer)),
             Self::Found(found) => Kind::Found(FoundBytes {
@@ -97,6 +112,10 @@ impl Frame {
             Self::FoundAck(ack) => Kind::FoundAck(FoundAckBytes {
                 cluster: ack.cluster.get(),
                 member: ack.member.get(),
+            }),
+            Self::Admitted(admitted) => Kind::Admitted(FoundAckBytes {
+                cluster: admitted.cluster.get(),
+                member: admitted.member.get(),
             }),
         };
         FrameBytes { kind: Some(kind) }.encode_to_vec().into()
@@ -115,6 +134,7 @@ impl Frame {
             Kind::Ask(ask) => Self::Ask(Ask {
                 member: MemberId(ask.member),
                 name: ask.name,
+                peer_urls: ask.peer_urls,
             }),
             Kind::Answer(answer) => Self::Answer(read_answer(answer)),
             Kind::Found(found) => Self::Found(Found {
@@ -124,6 +144,10 @@ impl Frame {
             Kind::FoundAck(ack) => Self::FoundAck(FoundAck {
                 cluster: ClusterId(ack.cluster),
                 member: MemberId(ack.member),
+            }),
+            Kind::Admitted(admitted) => Self::Admitted(Admitted {
+                cluster: ClusterId(admitted.cluster),
+                member: MemberId(admitted.member),
             }),
         })
     }
@@ -135,6 +159,7 @@ fn answer_bytes(answer: &Answer) -> AnswerBytes {
         name: answer.name.clone(),
         cluster: answer.cluster.get(),
         offers: answer.offers,
+        admits: answer.admits,
         founding: answer.founding,
         initial_names: answer.initial_names.clone(),
         seen: answer
@@ -155,6 +180,7 @@ fn read_answer(bytes: AnswerBytes) -> Answer {
         name: bytes.name,
         cluster: ClusterId(bytes.cluster),
         offers: bytes.offers,
+        admits: bytes.admits,
         founding: bytes.founding,
         initial_names: bytes.initial_names,
         seen: bytes
@@ -168,7 +194,7 @@ fn read_answer(bytes: AnswerBytes) -> Answer {
 
 #[derive(Clone, PartialEq, Message)]
 struct FrameBytes {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5")]
     kind: Option<Kind>,
 }
 
@@ -182,6 +208,8 @@ enum Kind {
     Found(FoundBytes),
     #[prost(message, tag = "4")]
     FoundAck(FoundAckBytes),
+    #[prost(message, tag = "5")]
+    Admitted(FoundAckBytes),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -190,6 +218,8 @@ struct AskBytes {
     member: u64,
     #[prost(string, tag = "2")]
     name: String,
+    #[prost(string, repeated, tag = "3")]
+    peer_urls: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -210,6 +240,8 @@ struct AnswerBytes {
     seen: Vec<SeenBytes>,
     #[prost(string, repeated, tag = "8")]
     client_urls: Vec<String>,
+    #[prost(bool, tag = "9")]
+    admits: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -3,7 +3,7 @@
 //! It never does IO: whoever takes an identity from it persists it first and hands it back with
 //! [`Notebook::take_identity`] before saying a further word.
 
-use super::message::{Answer, Ask, Found};
+use super::message::{Admitted, Answer, Ask, Found};
 use super::rules::{Heard, Situation, Step, decide};
 use super::{InitialPeer, InitialState};
 use crate::identity::{Identity, InitialMember};
@@ -89,6 +89,7 @@ impl Notebook {
             Ask {
                 member: self.identity.member,
                 name: self.identity.name.clone(),
+                peer_urls: self.own_urls(),
             },
         )
     }
@@ -113,6 +114,7 @@ impl Notebook {
             name: self.identity.name.clone(),
             cluster: self.identity.cluster,
             offers: offer.is_some(),
+            admits: false,
             founding: !founded && self.state == InitialState::New,
             initial_names: if founded { Vec::new() } else { self.names() },
             seen: if founded { BTreeMap::new() } else { self.seen() },
@@ -179,6 +181,28 @@ impl Notebook {
         })
     }
 
+    /// The identity to persist for an id that was given in answer to a question of ours. It was given to this instance
+    /// alone; the number drawn for the empty directory is not used any more.
+    ///
+    /// # Errors
+    /// [`OfferRefusal`]; asking again is right then.
+    pub fn accept_admission(&self, asking: &Asking, admitted: Admitted) -> Result<Identity, OfferRefusal> {
+        if self.identity.is_founded() {
+            return Err(OfferRefusal::Founded(self.identity.cluster));
+        }
+        if asking.asked_by_count != self.asked_by_count(&asking.peer) {
+            return Err(OfferRefusal::Superseded);
+        }
+        if admitted.cluster.get() == 0 || admitted.member.get() == 0 {
+            return Err(OfferRefusal::Malformed);
+        }
+        Ok(Identity {
+            cluster: admitted.cluster,
+            member: admitted.member,
+            ..self.identity.clone()
+        })
+    }
+
     /// Should we found a cluster now?
     pub fn decide(&self) -> Step {
         assert!(
@@ -219,7 +243,11 @@ impl Notebook {
 
     /// Takes over an identity that has been persisted.
     pub fn take_identity(&mut self, identity: Identity) {
-        assert!(identity.member == self.identity.member, "a member keeps its id");
+        let is_founder = !identity.initial.is_empty();
+        assert!(
+            !is_founder || identity.member == self.identity.member,
+            "who founds keeps the id that the others have heard"
+        );
         assert!(
             !self.identity.is_founded(),
             "a member belongs to one cluster once"
@@ -237,6 +265,11 @@ impl Notebook {
 
     fn asked_by_count(&self, peer: &str) -> u64 {
         self.asked_by_count.get(peer).copied().unwrap_or(0)
+    }
+
+    fn own_urls(&self) -> Vec<String> {
+        let own = self.initial.iter().find(|peer| peer.name == self.identity.name);
+        own.map_or_else(Vec::new, |own| own.peer_urls.clone())
     }
 
     fn names(&self) -> Vec<String> {

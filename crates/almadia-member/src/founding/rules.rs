@@ -211,7 +211,7 @@ impl fmt::Display for WaitReason {
         match self {
             Self::Admission { cluster, peer } => write!(
                 f,
-                "{peer} belongs to cluster {cluster}, of which this data directory is not a first member; waiting to be admitted"
+                "{peer} belongs to cluster {cluster}, to which this data directory does not belong; waiting to be admitted: 'member add' with its peer URL lets it in, after 'member remove' of the member that had this URL"
             ),
             Self::Existing => f.write_str(
                 "no peer belongs to a cluster yet, and with --initial-cluster-state existing none is founded; waiting",

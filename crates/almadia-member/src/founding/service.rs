@@ -3,7 +3,7 @@
 //! It never decides: that is [`super::Notebook`]. The only disk access is the replacement of one small file, made
 //! directly from the task, because nothing else runs before a member knows who it is.
 
-use super::message::{Answer, Ask, Found, FoundAck, Frame};
+use super::message::{Admitted, Answer, Ask, Found, FoundAck, Frame};
 use super::notebook::{Asking, Notebook};
 use super::rules::{Step, WaitReason};
 use super::{InitialPeer, InitialState};
@@ -12,7 +12,8 @@ use almadia_command::{ClusterId, MemberId};
 use almadia_consensus::{Lane, PeerAddress, PeerNetwork, Pipe};
 use almadia_disk::Disk;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -63,6 +64,15 @@ impl fmt::Debug for FoundingContext {
     }
 }
 
+/// Lets empty data directories into a cluster that has been founded.
+pub trait Admission: Send + Sync + 'static {
+    /// The id that was allotted to one of these addresses, if it is or has just become this instance's.
+    fn admit(&self, instance: MemberId, peer_urls: Vec<String>) -> Admitting<'_>;
+}
+
+/// An admission in the making.
+pub type Admitting<'a> = Pin<Box<dyn Future<Output = Option<MemberId>> + Send + 'a>>;
+
 /// Why a member cannot take part in founding.
 #[derive(Debug, thiserror::Error)]
 pub enum FoundingError {
@@ -97,6 +107,8 @@ struct Inner {
     random: Mutex<Box<dyn FnMut() -> u64 + Send>>,
     disk: Arc<dyn Disk>,
     network: Arc<dyn PeerNetwork>,
+    /// There once the member runs.
+    admission: OnceLock<Arc<dyn Admission>>,
     /// A peer has just started: ask at once.
     stirred: Notify,
 }
@@ -132,11 +144,21 @@ impl FoundingService {
             random: Mutex::new(context.random),
             disk: context.disk,
             network: context.network,
+            admission: OnceLock::new(),
             stirred: Notify::new(),
         };
         Ok(Self {
             inner: Arc::new(inner),
         })
+    }
+
+    /// From now on others are let in.
+    ///
+    /// # Panics
+    /// When that was said before.
+    pub fn admit_by(&self, admission: Arc<dyn Admission>) {
+        let is_new = self.inner.admission.set(admission).is_ok();
+        assert!(is_new, "a process has one member");
     }
 
     /// Who the member is now.
@@ -248,14 +270,15 @@ impl FoundingService {
         let Frame::Answer(answer) = listen(&mut pipe).await? else {
             return Err(Broken::nonsense());
         };
-        if !answer.offers {
+        if !answer.offers && !answer.admits {
             self.notebook().hear(&asking, answer);
             return Ok(());
         }
-        let Frame::Found(found) = listen(&mut pipe).await? else {
-            return Err(Broken::nonsense());
+        let ack = match listen(&mut pipe).await? {
+            Frame::Found(found) if answer.offers => self.take(&asking, &answer, &found)?,
+            Frame::Admitted(admitted) if answer.admits => self.join(&asking, &answer, admitted)?,
+            _ => return Err(Broken::nonsense()),
         };
-        let ack = self.take(&asking, &answer, &found)?;
         say(&pipe, Frame::FoundAck(ack)).await?;
         // The peer hangs up when it has read that; hanging up first could lose it.
         let _ = pipe.receive.recv().await;
@@ -278,19 +301,44 @@ impl FoundingService {
         Ok(ack)
     }
 
+    /// Takes over the id that was allotted: persisted first, then known to the rest of the member.
+    fn join(&self, asking: &Asking, answer: &Answer, admitted: Admitted) -> Result<FoundAck, Broken> {
+        let mut notebook = self.notebook();
+        let identity = notebook
+            .accept_admission(asking, admitted)
+            .map_err(|refusal| Broken::World(refusal.to_string()))?;
+        identity.save(&*self.inner.disk).map_err(Broken::Disk)?;
+        let Admitted { cluster, member } = admitted;
+        info!(%cluster, %member, from = %answer.name, "was admitted to a cluster");
+        notebook.take_identity(identity);
+        Ok(FoundAck { cluster, member })
+    }
+
     async fn converse(&self, mut pipe: Pipe) -> Result<(), Broken> {
         let Frame::Ask(ask) = listen(&mut pipe).await? else {
             return Err(Broken::nonsense());
         };
-        let (answer, offer) = self.answer(&ask);
+        let (mut answer, offer) = self.answer(&ask);
+        let admitted = match &offer {
+            None => self.admitted(&ask, answer.cluster).await,
+            Some(_) => None,
+        };
+        answer.admits = admitted.is_some();
         say(&pipe, Frame::Answer(answer)).await?;
-        let Some(found) = offer else { return Ok(()) };
-        say(&pipe, Frame::Found(found)).await?;
+        let follows = offer.map(Frame::Found).or(admitted.map(Frame::Admitted));
+        let Some(follows) = follows else { return Ok(()) };
+        say(&pipe, follows).await?;
         let Frame::FoundAck(ack) = listen(&mut pipe).await? else {
             return Err(Broken::nonsense());
         };
-        info!(peer = %ask.name, member = %ack.member, cluster = %ack.cluster, "a member has joined the new cluster");
+        info!(peer = %ask.name, member = %ack.member, cluster = %ack.cluster, "a member has joined the cluster");
         Ok(())
+    }
+
+    async fn admitted(&self, ask: &Ask, cluster: ClusterId) -> Option<Admitted> {
+        let admission = self.inner.admission.get().filter(|_| cluster.get() != 0)?;
+        let member = admission.admit(ask.member, ask.peer_urls.clone()).await?;
+        Some(Admitted { cluster, member })
     }
 
     fn answer(&self, ask: &Ask) -> (Answer, Option<Found>) {

@@ -190,6 +190,7 @@ fn an_answer_of_somebody_else_does_not_count() {
     let (answer, _): (Answer, _) = stranger.answer(&Ask {
         member: MemberId(10),
         name: "m0".into(),
+        peer_urls: Vec::new(),
     });
     first.hear(&asking, answer);
     assert!(matches!(reason(&first), WaitReason::Silent { .. }));

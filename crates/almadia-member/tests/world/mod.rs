@@ -23,6 +23,9 @@ pub struct Links {
     cut: BTreeSet<(MemberId, MemberId)>,
     pumps: Vec<(MemberId, MemberId, JoinHandle<()>)>,
     starts: u32,
+    /// Where members are reached that do not take any address.
+    addresses: BTreeMap<MemberId, String>,
+    drawn: u64,
 }
 
 type Shared = Arc<Mutex<Links>>;
@@ -50,6 +53,10 @@ impl PeerNetwork for Wire {
                 .filter(|_| !is_cut)
                 .ok_or_else(unreachable)?
                 .clone();
+            let address = shared.addresses.get(&to.member);
+            if target.is_removed(own) || address.is_some_and(|address| !to.urls.contains(address)) {
+                return Err(unreachable());
+            }
             let (near, near_end) = Pipe::pair();
             let (far, far_end) = Pipe::pair();
             for (from, to, mut receive, send) in [
@@ -78,6 +85,8 @@ pub struct World {
     links: Shared,
     disks: BTreeMap<MemberId, MemDisk>,
     founders: Vec<(MemberId, MemberInfo)>,
+    /// Who came later.
+    joined: BTreeSet<MemberId>,
 }
 
 impl World {
@@ -92,6 +101,7 @@ impl World {
             links: Shared::default(),
             disks: ids.iter().map(|id| (*id, MemDisk::new())).collect(),
             founders: ids.iter().map(|id| (*id, info(id))).collect(),
+            joined: BTreeSet::new(),
         }
     }
 
@@ -101,7 +111,30 @@ impl World {
             links: Shared::default(),
             disks,
             founders: self.founders.clone(),
+            joined: self.joined.clone(),
         }
+    }
+
+    /// An empty disk for a member that was admitted under this id; it is started like the others.
+    pub fn admit(&mut self, id: MemberId) {
+        self.disks.insert(id, MemDisk::new());
+        self.joined.insert(id);
+    }
+
+    /// From now on a member is found only by those who know this address.
+    pub fn move_to(&self, id: MemberId, url: &str) {
+        self.links.lock().unwrap().addresses.insert(id, url.to_owned());
+        self.break_pumps(|from, to| from == id || to == id);
+    }
+
+    /// Numbers for new ids, the same in each run.
+    fn random(&self) -> Box<dyn FnMut() -> u64 + Send> {
+        let links = self.links.clone();
+        Box::new(move || {
+            let mut links = links.lock().unwrap();
+            links.drawn += 1;
+            links.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        })
     }
 
     /// A member's disk.
@@ -147,10 +180,16 @@ impl World {
             cluster: ClusterId(1),
             own: id,
             name: format!("m{id}"),
-            founders: self.founders.clone(),
+            founders: if self.joined.contains(&id) {
+                Vec::new()
+            } else {
+                self.founders.clone()
+            },
             settings: Settings::default(),
             request_limit: Duration::from_secs(7),
             drawn: self.draw(),
+            client_urls: Vec::new(),
+            random: self.random(),
             disk,
             wal,
             store,

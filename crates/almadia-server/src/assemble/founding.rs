@@ -73,6 +73,7 @@ impl Doorman {
         let Hall::Waiting(waiting) = before else {
             panic!("a process has one member")
         };
+        self.founding.admit_by(Arc::new(member.clone()));
         for accepted in waiting {
             member.accept(accepted.lane, accepted.from, accepted.pipe);
         }

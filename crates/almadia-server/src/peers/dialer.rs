@@ -1,5 +1,6 @@
 //! Reaches peers: resolves their names anew, tries every address, shakes hands.
 
+use super::handshake::HandshakeError;
 use super::{CONNECT_MAX, HANDSHAKE_MAX, RESOLVE_MAX, Who, handshake, pump, socket};
 use crate::url::Url;
 use almadia_consensus::{DialError, Dialing, Lane, PeerAddress, PeerNetwork, Pipe};
@@ -71,6 +72,10 @@ impl PeerDialer {
         socket::configure(&stream).map_err(|error| unreachable(error.to_string()))?;
         match timeout(HANDSHAKE_MAX, handshake::introduce(&mut stream, hello)).await {
             Err(_) => Err(unreachable("no handshake in time".to_owned())),
+            Ok(Err(HandshakeError::RemovedByPeer)) => {
+                self.who.was_removed();
+                Err(Attempt::Refused(HandshakeError::RemovedByPeer.to_string()))
+            }
             Ok(Err(error)) if error.is_refusal() => Err(Attempt::Refused(error.to_string())),
             Ok(Err(error)) => Err(unreachable(error.to_string())),
             Ok(Ok(())) => Ok(pump::start(stream, address, isolation, Box::new(()))),

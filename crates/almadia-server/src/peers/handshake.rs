@@ -1,8 +1,10 @@
 //! The first frame in each direction, over a stream. The rules are `almadia_member::hello`'s.
 
 use super::frame::{FrameError, put_header, read_one};
+use almadia_command::MemberId;
 use almadia_member::hello::{
     FirstFrame, HELLO_BYTES_MAX, Hello, HelloError, HelloRefusal, check, decode, encode_refusal,
+    encode_removed,
 };
 use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -22,6 +24,9 @@ pub(super) enum HandshakeError {
     /// The other side refuses us.
     #[error("{0}")]
     RefusedByPeer(String),
+    /// The other side knows that this member was removed from its cluster.
+    #[error("this member was removed from the cluster")]
+    RemovedByPeer,
 }
 
 impl HandshakeError {
@@ -32,7 +37,10 @@ impl HandshakeError {
 
     /// True when one side refused the other; else the connection did not work.
     pub(super) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::RefusedByPeer(_))
+        matches!(
+            self,
+            Self::Refused(_) | Self::RefusedByPeer(_) | Self::RemovedByPeer
+        )
     }
 }
 
@@ -45,6 +53,10 @@ where
     match decode(&read_one(stream, HELLO_BYTES_MAX).await?)? {
         FirstFrame::Hello(theirs) => Ok(check(ours, &theirs)?),
         FirstFrame::Refusal(reason) => Err(HandshakeError::RefusedByPeer(reason)),
+        FirstFrame::Removed(cluster) if cluster == ours.cluster => Err(HandshakeError::RemovedByPeer),
+        FirstFrame::Removed(cluster) => Err(HandshakeError::RefusedByPeer(format!(
+            "removed from cluster {cluster}, which is not this one"
+        ))),
     }
 }
 
@@ -52,6 +64,7 @@ where
 pub(super) async fn receive<S>(
     stream: &mut S,
     answer: impl Fn(&Hello) -> Hello,
+    is_removed: impl Fn(MemberId) -> bool,
 ) -> Result<Hello, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -59,12 +72,25 @@ where
     let theirs = match decode(&read_one(stream, HELLO_BYTES_MAX).await?)? {
         FirstFrame::Hello(theirs) => theirs,
         FirstFrame::Refusal(reason) => return Err(HandshakeError::RefusedByPeer(reason)),
+        FirstFrame::Removed(_) => {
+            return Err(HandshakeError::RefusedByPeer(
+                "a refusal where a hello belongs".to_owned(),
+            ));
+        }
     };
     let ours = answer(&theirs);
     if let Err(refusal) = check(&ours, &theirs) {
         // The other side logs it better than we: it knows what it was looking for.
         let _ = say(stream, &encode_refusal(&refusal.to_string())).await;
         return Err(refusal.into());
+    }
+    if theirs.cluster == ours.cluster && is_removed(theirs.from) {
+        let _ = say(stream, &encode_removed(ours.cluster)).await;
+        return Err(HandshakeError::Refused(HelloRefusal::Removed {
+            name: theirs.from_name,
+            member: theirs.from,
+            cluster: ours.cluster,
+        }));
     }
     say(stream, &ours.encode()).await?;
     Ok(theirs)

@@ -121,7 +121,11 @@ impl Host {
         }
         let shaken = timeout(
             HANDSHAKE_MAX,
-            handshake::receive(&mut stream, |theirs| self.who.hello_back(theirs)),
+            handshake::receive(
+                &mut stream,
+                |theirs| self.who.hello_back(theirs),
+                |id| self.who.knows_removed(id),
+            ),
         );
         let theirs = match shaken.await {
             Ok(Ok(theirs)) => theirs,

@@ -1,0 +1,208 @@
+//! Changing who belongs: one entry for one change, and only on top of the membership that was looked at.
+//!
+//! It carries out what others have decided. openraft sees to the rest: a change is refused while the one before it is not
+//! committed, or before the leader has committed an entry of its own term, and two majorities always share a member
+//! because at most one vote comes or goes at a time.
+
+use crate::consensus::{Consensus, Ended};
+use crate::membership::{self, MemberInfo, Membered};
+use crate::raft::{CommittedLeader, RaftMembership, RaftStoredMembership, Types, to_index, to_position};
+use almadia_command::{LogIndex, MemberId, Term};
+use openraft::async_runtime::WatchReceiver;
+use openraft::entry::RaftPayload;
+use openraft::errors::{ClientWriteError, RaftError};
+use openraft::raft::Precondition;
+use openraft::{ChangeMembers, EntryPayload, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Everyone by the newest membership entry, committed or not, with what only a leader knows of them.
+#[derive(Clone, Debug)]
+pub struct Roster {
+    /// The members in order of their ids.
+    pub members: Vec<Rostered>,
+    /// The last entry of the leader's log.
+    pub last: LogIndex,
+    /// Where the membership entry stands.
+    pub index: LogIndex,
+    term: Term,
+    stored: RaftStoredMembership,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct Rostered {
+    /// Who it is.
+    pub member: Membered,
+    /// Up to where its log is known to be the leader's.
+    pub matched: Option<LogIndex>,
+    /// How long ago it last answered the leader; `None` when it never did. Zero for the leader itself.
+    pub silent_for: Option<Duration>,
+}
+
+/// What is to be different.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberChange {
+    /// A new member, without a vote.
+    Add(MemberId, MemberInfo),
+    /// It leaves. The leader must not remove itself: it hands over first.
+    Remove(MemberId),
+    /// Its name, its addresses.
+    SetInfo(MemberId, MemberInfo),
+    /// A member that has none gets a vote.
+    GiveVote(MemberId),
+}
+
+/// Why a change was not carried out, or may not have been.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// This member does not lead, or not any more: the change may or may not be carried out.
+    #[error("this member does not lead, or stopped leading meanwhile")]
+    NotLeader,
+    /// Nothing was written: another change came before it, or is under way. Look again.
+    #[error("the membership is being changed: {0}")]
+    Again(String),
+    /// Consensus has ended.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
+
+impl Consensus {
+    /// Who belongs, as this member sees it now; worth something at a leader only.
+    pub fn roster(&self) -> Roster {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched().clone();
+        let matched = metrics.replication.unwrap_or_default();
+        let heard = metrics.heartbeat.unwrap_or_default();
+        let last = metrics.last_log_index.map_or(LogIndex(0), to_index);
+        let rostered = |member: Membered| {
+            let id = member.id.0;
+            if id == metrics.id {
+                return Rostered {
+                    member,
+                    matched: Some(last),
+                    silent_for: Some(Duration::ZERO),
+                };
+            }
+            let matched = matched.get(&id).and_then(Option::as_ref);
+            let heard = heard.get(&id).and_then(Option::as_ref);
+            Rostered {
+                member,
+                matched: matched.map(|matched| to_position(Some(matched)).0),
+                silent_for: heard.map(|heard| heard.elapsed()),
+            }
+        };
+        let stored = metrics.membership_config.as_ref().clone();
+        let members = membership::list(stored.membership());
+        Roster {
+            members: members.into_iter().map(rostered).collect(),
+            last,
+            index: to_position(stored.log_id().as_ref()).0,
+            term: Term(metrics.vote.leader_id.term),
+            stored,
+        }
+    }
+
+    /// Carries out a change, if the membership is still the one that was `seen` and this member still leads in that term.
+    /// Returns where its entry stands, once it is committed and applied here.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub async fn change_members(&self, seen: &Roster, change: MemberChange) -> Result<LogIndex, ChangeError> {
+        let conditions = [
+            Precondition::LastMembershipLogId {
+                last_membership_log_id: *seen.stored.log_id(),
+            },
+            Precondition::CommittedLeaderId {
+                committed_leader_id: CommittedLeader::new(seen.term.0),
+            },
+        ];
+        let written = match next_membership(seen.stored.membership(), &change)? {
+            Next::Whole(membership) => {
+                let payload = EntryPayload::blank();
+                self.raft.append_membership(membership, payload, conditions).await
+            }
+            // The only way to change what is known of a member; it costs one entry too, since no vote moves.
+            Next::Info(id, info) => {
+                let changes = ChangeMembers::SetNodes(BTreeMap::from([(id, info)]));
+                self.raft.change_membership_if(changes, true, conditions).await
+            }
+        };
+        match written {
+            Ok(response) => Ok(to_index(response.log_id.index)),
+            Err(RaftError::Fatal(error)) => Err(Ended(error.to_string()).into()),
+            Err(RaftError::APIError(error)) => Err(refused(error)),
+        }
+    }
+
+    /// Everyone by the newest membership entry that is applied here; before there is one, by the newest in the log.
+    pub fn applied_members(&self) -> Vec<Membered> {
+        let stored = membership::decode_stored(self.view().membership());
+        // The store has checked these bytes, and this release wrote them.
+        let stored = stored.expect("a membership that was applied can be read");
+        match stored.log_id() {
+            Some(_) => membership::list(stored.membership()),
+            None => self.members(),
+        }
+    }
+
+    /// Whether this id belonged to the cluster and does not any more, by what is applied here.
+    pub fn is_removed(&self, id: MemberId) -> bool {
+        membership::names_removed(self.view().membership(), id)
+    }
+
+    /// Asks `to` to take leadership over. Nothing happens when this member does not lead.
+    ///
+    /// # Errors
+    /// [`Ended`] when consensus has ended.
+    pub async fn transfer_to(&self, to: MemberId) -> Result<(), Ended> {
+        let asked = self.raft.trigger().transfer_leader(to.0).await;
+        asked.map_err(|error| Ended(error.to_string()))
+    }
+}
+
+/// What is written for a change.
+enum Next {
+    Whole(RaftMembership),
+    Info(u64, MemberInfo),
+}
+
+fn next_membership(now: &RaftMembership, change: &MemberChange) -> Result<Next, ChangeError> {
+    let mut voters: BTreeSet<u64> = match now.get_joint_config().as_slice() {
+        [voters] => voters.clone(),
+        _ => return Err(ChangeError::Again("there is no single set of voters".to_owned())),
+    };
+    let mut members: BTreeMap<u64, MemberInfo> = now.nodes().map(|(id, info)| (*id, info.clone())).collect();
+    match change {
+        MemberChange::Add(id, info) => {
+            assert!(!members.contains_key(&id.0), "an id is given once");
+            members.insert(id.0, info.clone());
+        }
+        MemberChange::Remove(id) => {
+            voters.remove(&id.0);
+            members.remove(&id.0);
+        }
+        MemberChange::GiveVote(id) => {
+            assert!(members.contains_key(&id.0), "who gets a vote belongs");
+            voters.insert(id.0);
+        }
+        MemberChange::SetInfo(id, info) => {
+            assert!(members.contains_key(&id.0), "what is known is known of a member");
+            return Ok(Next::Info(id.0, info.clone()));
+        }
+    }
+    assert!(!voters.is_empty(), "the last voter never leaves");
+    RaftMembership::new(vec![voters], members)
+        .map(Next::Whole)
+        .map_err(|error| ChangeError::Again(error.to_string()))
+}
+
+fn refused(error: ClientWriteError<Types>) -> ChangeError {
+    match error {
+        ClientWriteError::ForwardToLeader(_) | ClientWriteError::LogEntryDiscarded(_) => {
+            ChangeError::NotLeader
+        }
+        ClientWriteError::ChangeMembershipError(error) => ChangeError::Again(error.to_string()),
+        ClientWriteError::PreconditionFailed(error) => ChangeError::Again(error.to_string()),
+    }
+}
