@@ -7,6 +7,7 @@ use crate::service::{Call, Replied, Shared};
 use crate::wire::Plain;
 use almadia_command::LogIndex;
 use almadia_member::log::LogRow;
+use almadia_store::Need;
 use std::sync::Arc;
 use tonic::Status;
 use tonic::body::Body;
@@ -32,9 +33,11 @@ pub(crate) async fn serve<B: Backend>(
 /// A piece of the asked member's log. Entries above the commit index may still change.
 pub(crate) async fn log<B: Backend>(
     shared: &Shared<B>,
-    _caller: Caller,
+    caller: Caller,
     request: pb::LogRequest,
 ) -> Result<Replied<Plain<pb::LogResponse>>, Status> {
+    // The log holds everybody's keys and values.
+    shared.permitted(&caller, Need::Root).await?;
     let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
     let page = shared
         .backend

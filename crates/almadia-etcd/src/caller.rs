@@ -7,7 +7,7 @@ use crate::backend::Backend;
 use crate::error::Fault;
 use crate::service::Shared;
 use almadia_command::Actor;
-use almadia_store::{AuthRefusal, View};
+use almadia_store::{AuthRefusal, Need, View};
 use std::sync::Arc;
 use tonic::codegen::http::{Extensions, HeaderMap};
 
@@ -82,6 +82,13 @@ impl<B: Backend> Shared<B> {
             }
             known => known,
         }
+    }
+
+    /// Whether the caller may do what needs `need`, as far as this member can know: for what is answered without the log and
+    /// by no particular view.
+    pub(crate) async fn permitted(&self, caller: &Caller, need: Need<'_>) -> Result<(), Fault> {
+        let actor = self.known_actor(caller).await?;
+        Ok(self.backend.view().permits(actor.as_ref(), need)?)
     }
 
     /// The view that a read may be served from, and the user that the caller is in it: whoever reads asks that same view what

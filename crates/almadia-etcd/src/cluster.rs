@@ -54,9 +54,10 @@ pub(crate) async fn serve<B: Backend>(
 /// Lists the members by id; linearizable only if asked. Its header has no revision.
 pub(crate) async fn member_list<B: Backend>(
     shared: &Shared<B>,
-    _caller: Caller,
+    caller: Caller,
     request: pb::MemberListRequest,
 ) -> Result<Replied<Plain<pb::MemberListResponse>>, Status> {
+    shared.permitted(&caller, Need::User).await?;
     if request.linearizable {
         shared.read_barrier().await?;
     }

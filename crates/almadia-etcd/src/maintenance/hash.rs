@@ -16,7 +16,7 @@ pub(crate) async fn hash_kv<B: Backend>(
     caller: Caller,
     request: pb::HashKvRequest,
 ) -> Result<Replied<Plain<pb::HashKvResponse>>, Status> {
-    shared.root_only(&caller)?;
+    shared.root_only(&caller).await?;
     let view = shared.backend.view();
     let revision = match request.revision {
         0 => view.revision(),
@@ -42,7 +42,7 @@ pub(crate) async fn hash<B: Backend>(
     caller: Caller,
     _request: pb::HashRequest,
 ) -> Result<Replied<Plain<pb::HashResponse>>, Status> {
-    shared.root_only(&caller)?;
+    shared.root_only(&caller).await?;
     let view = shared.backend.view();
     let hash = view.hash_at(view.revision()).map_err(Fault::from)?.folded();
     Ok(Replied::unlogged(Plain(pb::HashResponse {

@@ -69,20 +69,15 @@ async fn defragment<B: Backend>(
     caller: Caller,
     _request: pb::DefragmentRequest,
 ) -> Result<Replied<Plain<pb::DefragmentResponse>>, Status> {
-    shared.root_only(&caller)?;
+    shared.root_only(&caller).await?;
     Ok(Replied::unlogged(Plain(pb::DefragmentResponse::default())))
 }
 
 impl<B: Backend> Shared<B> {
     /// Refuses whoever does not have the role root, while permissions count. These methods show etcd's inner words for it,
     /// with the code Unknown, where the others show the client's.
-    fn root_only(&self, caller: &Caller) -> Result<(), Status> {
-        let view = self.backend.view();
-        let actor = self.actor(caller, &view);
-        let permitted = actor.and_then(|actor| view.permits(actor.as_ref(), Need::Root).map_err(Fault::from));
-        permitted.map_err(|fault| {
-            let (_, text) = fault.code_and_text();
-            Status::unknown(text.replacen("etcdserver", "auth", 1))
-        })
+    async fn root_only(&self, caller: &Caller) -> Result<(), Status> {
+        let permitted = self.permitted(caller, Need::Root).await;
+        permitted.map_err(Fault::in_inner_words)
     }
 }

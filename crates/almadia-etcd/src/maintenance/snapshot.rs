@@ -31,7 +31,7 @@ pub(crate) async fn serve<B: Backend>(shared: &Arc<Shared<B>>, call: Call) -> Re
     let caller = call.caller();
     let opened = async {
         let _: pb::SnapshotRequest = call.message(shared.as_ref()).await?;
-        shared.root_only(&caller)?;
+        shared.root_only(&caller).await?;
         let backup = shared.backend.backup().await;
         backup.map_err(|reason| Status::unavailable(format!("etcdserver: no backup can be made: {reason}")))
     };

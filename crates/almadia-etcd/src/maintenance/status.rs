@@ -7,15 +7,17 @@ use crate::error::NO_LEADER;
 use crate::proto::etcdserverpb as pb;
 use crate::service::{Replied, Shared};
 use crate::wire::Plain;
-use almadia_store::View;
+use almadia_store::{Need, View};
 use tonic::Status;
 
 /// How the asked member is. Answered from what it knows itself, without asking anybody.
 pub(crate) async fn status<B: Backend>(
     shared: &Shared<B>,
-    _caller: Caller,
+    caller: Caller,
     _request: pb::StatusRequest,
 ) -> Result<Replied<Plain<pb::StatusResponse>>, Status> {
+    // As etcd 3.5.30; earlier ones told anybody.
+    shared.permitted(&caller, Need::Root).await?;
     let member = shared.backend.status();
     let view = shared.backend.view();
     let revision = view.revision();
