@@ -151,11 +151,11 @@ impl Reply for TxnReply {
 }
 
 /// `RangeResponse` without its header: kvs 2, more 3, count 4.
-fn range_len(answer: &RangeAnswer, keys_only: bool) -> usize {
+pub(crate) fn range_len(answer: &RangeAnswer, keys_only: bool) -> usize {
     records_len(&answer.records, keys_only) + bool_len(answer.more) + number_len(answer.count)
 }
 
-fn put_range(answer: &RangeAnswer, keys_only: bool, into: &mut impl BufMut) {
+pub(crate) fn put_range(answer: &RangeAnswer, keys_only: bool, into: &mut impl BufMut) {
     put_records(2, &answer.records, keys_only, into);
     put_bool(3, answer.more, into);
     put_number(4, answer.count, into);

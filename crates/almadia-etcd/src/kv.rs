@@ -8,6 +8,7 @@ use crate::check;
 use crate::encode::{DeleteRangeReply, PutReply, RangeReply, TxnReply, ValueWishes};
 use crate::error::Fault;
 use crate::position::Position;
+use crate::range_stream;
 use crate::proto::etcdserverpb as pb;
 use crate::service::{Call, Replied, Shared};
 use crate::translate;
@@ -30,6 +31,9 @@ pub(crate) async fn serve<B: Backend>(
     method: &str,
     call: Call,
 ) -> Option<Response<Body>> {
+    if method == "RangeStream" {
+        return Some(range_stream::serve(shared, call).await);
+    }
     let shared = shared.as_ref();
     let response = match method {
         "Range" => {

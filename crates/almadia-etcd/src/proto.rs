@@ -32,6 +32,18 @@ pub mod v3electionpb {
     tonic::include_proto!("v3electionpb");
 }
 
+/// Whether a server can serve.
+#[allow(missing_docs, clippy::all)]
+pub mod grpc_health_v1 {
+    tonic::include_proto!("grpc.health.v1");
+}
+
+/// What a server serves.
+#[allow(missing_docs, clippy::all)]
+pub mod grpc_reflection_v1 {
+    tonic::include_proto!("grpc.reflection.v1");
+}
+
 /// What Almadia offers beyond etcd: looking into a member's log.
 #[allow(missing_docs, clippy::all)]
 pub mod almadia_v1 {

@@ -13,7 +13,9 @@ use crate::position::{self, Position};
 use crate::stop::Stop;
 use crate::stream::Messages;
 use crate::wire::{self, Answer};
-use crate::{admin, auth, cluster, election, kv, lease, lock, maintenance, watch};
+use crate::{
+    admin, auth, cluster, election, health, kv, lease, lock, maintenance, reflection, watch,
+};
 use prost::Message;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -24,8 +26,11 @@ use tonic::body::Body;
 use tonic::codegen::{Service, http};
 
 /// The services of etcd with their methods, so that an unknown one is told from one that comes later.
-const METHODS: [(&str, &[&str]); 9] = [
+const METHODS: [(&str, &[&str]); 12] = [
     ("almadia.v1.Admin", &["Log"]),
+    ("grpc.health.v1.Health", &["Check", "Watch"]),
+    ("grpc.reflection.v1.ServerReflection", &["ServerReflectionInfo"]),
+    ("grpc.reflection.v1alpha.ServerReflection", &["ServerReflectionInfo"]),
     (
         "etcdserverpb.KV",
         &["Range", "RangeStream", "Put", "DeleteRange", "Txn", "Compact"],
@@ -283,6 +288,10 @@ impl<B: Backend> Edge<B> {
             "v3lockpb.Lock" => lock::serve(&shared, method, call).await,
             "v3electionpb.Election" => election::serve(&shared, method, call).await,
             "almadia.v1.Admin" => admin::serve(&shared, method, call).await,
+            "grpc.health.v1.Health" => health::serve(&shared, method, call).await,
+            "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection" => {
+                reflection::serve(&shared, method, call).await
+            }
             _ => None,
         };
         answered.unwrap_or_else(|| unserved(service, method).into_http())

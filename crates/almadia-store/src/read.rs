@@ -64,6 +64,20 @@ pub(crate) fn range(view: &View, range: &Range, at: At) -> RangeAnswer {
     RangeAnswer { records, count, more }
 }
 
+/// The same without the count of a range.
+pub(crate) fn range_uncounted(view: &View, range: &Range, at: At) -> RangeAnswer {
+    let bounds = Bounds::new(&range.key, &range.range_end);
+    if bounds.end == End::Only {
+        return one(view, range, at);
+    }
+    let (records, more) = select(view, range, view.index.span(bounds), at);
+    RangeAnswer {
+        records,
+        count: 0,
+        more,
+    }
+}
+
 /// The same for a single key, which no limit cuts and no order moves.
 fn one(view: &View, range: &Range, at: At) -> RangeAnswer {
     let seen = view.index.get(&range.key).and_then(|entry| entry.at(at));

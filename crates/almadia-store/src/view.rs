@@ -179,6 +179,16 @@ impl View {
         Ok(read::range(self, range, at))
     }
 
+    /// The same without counting: at an old revision that may cost more than the answer. For a piece of a longer read.
+    ///
+    /// # Errors
+    /// As [`View::range`].
+    pub fn range_uncounted(&self, range: &Range) -> Result<RangeAnswer, Refusal> {
+        read::check(range)?;
+        let at = read::standing_alone(self, range.revision)?;
+        Ok(read::range_uncounted(self, range, at))
+    }
+
     /// Carries out a transaction that writes nothing.
     ///
     /// # Errors

@@ -92,6 +92,8 @@ pub struct Watches {
 struct Watcher {
     range: KeyRange,
     wishes: Wishes,
+    /// The revision that was asked for, 0 for none. Before it is there, nothing is reached: as in etcd.
+    start: Revision,
     /// The first revision that it has not been told of.
     next: Revision,
     state: State,
@@ -154,6 +156,7 @@ impl Watches {
                 deletes: watch.deletes,
                 prev: watch.prev,
             },
+            start: watch.from.unwrap_or(Revision(0)),
             next: watch.from.unwrap_or(Revision(now.0 + 1)).max(Revision(1)),
             state: State::New,
         };
@@ -195,10 +198,12 @@ impl Watches {
         }
     }
 
-    /// Whether one watcher, or all of at least one, are live and wait for nothing later than the next revision.
+    /// Whether one watcher, or all of at least one, are live and none waits for a revision that is not there.
     fn have_reached(&self, number: Option<u64>, revision: Revision) -> bool {
         let has_reached = |watcher: &Watcher| {
-            watcher.state == State::Live && watcher.next.0 <= revision.0.saturating_add(1)
+            watcher.state == State::Live
+                && watcher.start <= revision
+                && watcher.next.0 <= revision.0.saturating_add(1)
         };
         match number {
             Some(number) => self.watchers.get(&number).is_some_and(has_reached),
