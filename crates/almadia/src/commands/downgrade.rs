@@ -13,10 +13,10 @@ use super::output::Report;
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum DowngradeCommand {
     /// Whether the cluster could go back to a version.
-    #[command(after_help = "Examples:\n  almadia downgrade validate 3.4")]
+    #[command(after_help = "Examples:\n  almadia downgrade validate 3.6")]
     Validate(TargetVersion),
     /// Begin to go back: then replace one member after the other.
-    #[command(after_help = "Examples:\n  almadia downgrade enable 3.4")]
+    #[command(after_help = "Examples:\n  almadia downgrade enable 3.6")]
     Enable(TargetVersion),
     /// Give it up.
     #[command(after_help = "Examples:\n  almadia downgrade cancel")]
@@ -26,7 +26,7 @@ pub enum DowngradeCommand {
 /// To which version.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TargetVersion {
-    /// Two numbers: 3.4.
+    /// Two numbers, one step below the cluster's: 3.6.
     #[arg(id = "target_version", value_name = "VERSION")]
     pub version: String,
 }
