@@ -59,8 +59,14 @@ fn changes_between_tables() {
     assert_eq!(with_key.changes_since(&before).count(), 0);
     assert_ne!(with_key, before);
     run.apply(&note(TERM.0, 1, 4000)).unwrap();
-    run.apply(&Kind::LeaseRevoke(LeaseRevoke { id: 2, expired_in_term: 0 }).into())
-        .unwrap();
+    run.apply(
+        &Kind::LeaseRevoke(LeaseRevoke {
+            id: 2,
+            expired_in_term: 0,
+        })
+        .into(),
+    )
+    .unwrap();
     run.apply(&grant(2, 20)).unwrap();
     run.apply(&grant(-5, 7)).unwrap();
     let after = run.table();
@@ -90,7 +96,10 @@ fn other_terms_are_refused() {
         assert_eq!(run.apply(&note(term, 1, 5)), Err(Refusal::StaleTerm));
     }
     for expired_in_term in [2, 4] {
-        let revoke = LeaseRevoke { id: 1, expired_in_term };
+        let revoke = LeaseRevoke {
+            id: 1,
+            expired_in_term,
+        };
         assert_eq!(
             run.apply(&Kind::LeaseRevoke(revoke).into()),
             Err(Refusal::StaleTerm)

@@ -49,7 +49,8 @@ fn lease_id() -> impl Strategy<Value = i64> {
 /// Making leases, ending them, noting the time they have left; terms are the present one (1), none (0) and another.
 fn lease_command() -> impl Strategy<Value = Kind> {
     let grant = (0..8_i64).prop_map(|id| if id < 3 { [1, 2, 7][id as usize] } else { id });
-    let remaining = (lease_id(), 0..3000_i64).prop_map(|(id, remaining_ms)| LeaseRemaining { id, remaining_ms });
+    let remaining =
+        (lease_id(), 0..3000_i64).prop_map(|(id, remaining_ms)| LeaseRemaining { id, remaining_ms });
     prop_oneof![
         6 => (grant, 1..90_i64).prop_map(|(id, ttl)| Kind::LeaseGrant(LeaseGrant { id, ttl })),
         3 => (0..9_i64, 0..3_u64)
