@@ -149,7 +149,7 @@ async fn what_cannot_be_restored_is_refused() {
     assert!(matches!(used, Err(RestoringError::NotEmpty(_))), "{used:?}");
 
     let disk = MemDisk::new();
-    let archive = Archive::open(&bytes[..bytes.len() - 1]).unwrap();
+    let archive = Archive::open(&bytes[..bytes.len() - 513]).unwrap();
     let cut = restore(Arc::new(disk.clone()), archive, wishes(1, "a"), |_| {});
     assert!(matches!(cut, Err(RestoringError::Backup(_))), "{cut:?}");
     assert!(

@@ -28,6 +28,11 @@ fn written() -> (Member, Vec<u8>) {
         bytes.extend_from_slice(&piece);
     }
     assert_eq!(bytes.len() as u64, archive.bytes());
+    assert_eq!(
+        bytes.len() % 512,
+        0,
+        "etcdctl tells by the length that a checksum follows"
+    );
     drop(archive);
     (member, bytes)
 }
@@ -99,8 +104,11 @@ fn no_damage_passes() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1 << (at % 8);
         assert!(unpack(&damaged, None).is_err(), "byte {at}");
-        if at % 7 == 0 {
-            assert!(unpack(&bytes[..at], None).is_err(), "cut to {at} bytes");
-        }
     }
+    let content = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    for at in (0..=content).step_by(7) {
+        assert!(unpack(&bytes[..at], None).is_err(), "cut to {at} bytes");
+    }
+    let more = [&bytes[..], &[0; 512]].concat();
+    assert!(unpack(&more, None).is_err(), "more follows");
 }

@@ -1,11 +1,12 @@
 //! A backup as one run of bytes: what it is, the manifest, then the segments one after the other.
 //!
 //! ```text
-//! magic 8, format version u32, manifest length u32, manifest, segment, segment, ...
+//! magic 8, format version u32, manifest length u32, manifest, segment, segment, ..., zeros up to a multiple of 512
 //! ```
 //!
 //! The manifest names every segment with its length and checksum, so nothing more is needed to check it. Whoever
-//! stores the bytes may put a checksum of all behind them.
+//! stores the bytes may put a checksum of all behind them: etcdctl tells by the length, 512 times something and the
+//! checksum's, that there is one.
 
 use super::error::{Damage, KeeperError};
 use super::fields::{Fields, put_u32};
@@ -26,6 +27,9 @@ const PRELUDE_BYTES: usize = 16;
 
 /// Read and written at once while a backup is unpacked.
 const PIECE_BYTES: usize = 1024 * 1024;
+
+/// A backup's length is a multiple of it.
+const PAGE_BYTES: u64 = 512;
 
 /// What a backup is called in errors.
 const NAME: &str = "the backup";
@@ -56,7 +60,7 @@ impl ArchiveSource {
 
     /// How many bytes there are.
     pub fn bytes(&self) -> u64 {
-        self.front.len() as u64 + self.snapshot.bytes()
+        (self.front.len() as u64 + self.snapshot.bytes()).next_multiple_of(PAGE_BYTES)
     }
 
     /// Up to `bytes_max` bytes from `offset` on; none at the end. Blocks.
@@ -76,7 +80,8 @@ impl ArchiveSource {
             }
             inside -= file.bytes;
         }
-        Ok(Bytes::new())
+        let zeros = self.bytes().saturating_sub(offset).min(bytes_max as u64);
+        Ok(vec![0; zeros as usize].into())
     }
 }
 
@@ -175,6 +180,7 @@ impl<R: Read> Archive<R> {
             sink.write(file, offset, &piece[..wanted])?;
             progress(wanted as u64);
         }
+        check_end(&mut self.rest)?;
         sink.finish(&mut keeper)
     }
 
@@ -191,6 +197,19 @@ impl<R: Read> Archive<R> {
         manifest.membership = beginning.membership;
         Ok(())
     }
+}
+
+/// Behind the last segment there are only the zeros that fill a page.
+fn check_end(rest: &mut impl Read) -> Result<(), KeeperError> {
+    let mut end = Vec::new();
+    let read = rest.take(PAGE_BYTES).read_to_end(&mut end);
+    read.map_err(|error| damaged(error.to_string()))?;
+    if end.len() as u64 == PAGE_BYTES || end.iter().any(|byte| *byte != 0) {
+        return Err(damaged(
+            "something that does not belong to it follows its last segment",
+        ));
+    }
+    Ok(())
 }
 
 fn damaged(why: impl Into<String>) -> KeeperError {
