@@ -3,6 +3,7 @@
 use almadia_etcd::proto::etcdserverpb::watch_request::RequestUnion;
 use almadia_etcd::proto::etcdserverpb::watch_server::Watch;
 use almadia_etcd::proto::etcdserverpb::*;
+use almadia_etcd::proto::mvccpb::Event;
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -106,13 +107,7 @@ impl Service {
             };
             for event in events {
                 let pair = event.kv.as_ref()?;
-                let is_inside = match &create.range_end[..] {
-                    b"" => pair.key == create.key,
-                    b"\0" => pair.key >= create.key,
-                    end => pair.key >= create.key && pair.key[..] < *end,
-                };
-                let is_filtered = create.filters.contains(&event.r#type);
-                if pair.mod_revision < next || !is_inside || is_filtered {
+                if pair.mod_revision < next || !is_wanted(&create, &event) {
                     continue;
                 }
                 if break_after == Some(0) {
@@ -138,4 +133,15 @@ impl Service {
             bell.changed().await.ok()?;
         }
     }
+}
+
+/// Whether a watch is for the event's key and kind.
+fn is_wanted(create: &WatchCreateRequest, event: &Event) -> bool {
+    let key = event.kv.as_ref().map_or(&b""[..], |pair| &pair.key[..]);
+    let is_inside = match &create.range_end[..] {
+        b"" => *key == create.key[..],
+        b"\0" => *key >= create.key[..],
+        end => *key >= create.key[..] && key < end,
+    };
+    is_inside && !create.filters.contains(&event.r#type)
 }
