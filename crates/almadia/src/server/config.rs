@@ -1,10 +1,12 @@
 //! What `almadia server` was told, checked: every value is in its range and all of them go together. Each complaint is one
 //! line that names the setting and what is allowed. It opens no file and no socket.
 
+use super::auth_token::AuthToken;
 use super::table::{SETTINGS, Treatment};
 use super::values::{Values, asks_for_nothing};
 use super::{ConfigError, duration};
 use almadia_command::GroupId;
+use almadia_etcd::{AuthConfig, TokenKind};
 use almadia_member::founding::{InitialPeer, InitialState};
 use almadia_server::config::{
     ServerConfig, group_from_token, parse_group, parse_initial_cluster, parse_urls,
@@ -19,6 +21,12 @@ const REQUEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Operations of a transaction at most: what one of the largest requests can hold.
 const TXN_OPERATIONS_MAX: u64 = 65_536;
 
+/// Election timeouts without a leader after which a stream whose client wants one ends, as in etcd.
+const LEADERLESS_ELECTIONS: u32 = 3;
+
+/// etcd's limit of `--watch-progress-notify-interval`.
+const PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
 /// etcd's bounds; that the two go together is checked with all settings.
 const ELECTION_MS_MIN: u64 = 5;
 const ELECTION_MS_MAX: u64 = 50_000;
@@ -29,6 +37,11 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 
 /// etcd's 0 for "never", as a time that no connection lives to see and every timer can hold.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Seconds that a simple token holds after its last use, as in etcd.
+const TOKEN_TTL: u64 = 300;
+/// A year: a token that holds for longer is a password.
+const TOKEN_TTL_MAX: u64 = 365 * 24 * 60 * 60;
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +59,8 @@ pub struct Settings {
     pub server: ServerConfig,
     /// For the client protocol.
     pub edge: almadia_etcd::Config,
+    /// Which tokens are given out; in `edge` once its keys have been read.
+    pub auth_token: AuthToken,
     /// The least important messages that are logged.
     pub log_level: tracing::Level,
     /// How they are written.
@@ -65,15 +80,49 @@ impl Settings {
         server
             .validate()
             .map_err(|error| ConfigError::new(error.to_string()))?;
-        let edge = edge(values)?;
+        let mut edge = edge(values)?;
+        edge.lease_ttl_min = lease_ttl_min(server.election_ms);
         Ok(Self {
             server,
             edge,
+            auth_token: auth_token(values)?,
             log_level: log_level(values)?,
             log_format: log_format(values)?,
             warnings: warnings(values),
         })
     }
+}
+
+impl Settings {
+    /// Reads the keys that `--auth-token` names.
+    ///
+    /// # Errors
+    /// A key that cannot be read or used, in one line.
+    pub fn read_keys(&mut self, read: impl Fn(&str) -> std::io::Result<Vec<u8>>) -> Result<(), ConfigError> {
+        let TokenKind::Simple { ttl } = self.edge.auth.tokens else {
+            return Ok(());
+        };
+        let tokens = self.auth_token.load(ttl, read);
+        self.edge.auth.tokens = tokens.map_err(|error| ConfigError::new(format!("--auth-token: {error}")))?;
+        Ok(())
+    }
+}
+
+fn auth_token(values: &Values) -> Result<AuthToken, ConfigError> {
+    let text = written(values, "auth-token").unwrap_or("simple");
+    AuthToken::parse(text).map_err(|allowed| complain(values, "auth-token", &allowed))
+}
+
+fn auth(values: &Values) -> Result<AuthConfig, ConfigError> {
+    let ttl = number(values, "auth-token-ttl", TOKEN_TTL, 0, TOKEN_TTL_MAX)?;
+    // In etcd 0 means the default.
+    let ttl = Duration::from_secs(if ttl == 0 { TOKEN_TTL } else { ttl });
+    let defaults = AuthConfig::default();
+    let cost = number(values, "bcrypt-cost", u64::from(defaults.bcrypt_cost), 4, 31)?;
+    Ok(AuthConfig {
+        tokens: TokenKind::Simple { ttl },
+        bcrypt_cost: u32::try_from(cost).expect("at most 31"),
+    })
 }
 
 fn server(values: &Values) -> Result<ServerConfig, ConfigError> {
@@ -125,6 +174,13 @@ fn server(values: &Values) -> Result<ServerConfig, ConfigError> {
     })
 }
 
+/// As in etcd: 1.5 election timeouts, in whole seconds, rounded up; a lease that is over sooner could end before a new leader
+/// is there.
+fn lease_ttl_min(election_ms: u64) -> i64 {
+    let seconds = (election_ms.saturating_mul(3) / 2).div_ceil(1000);
+    i64::try_from(seconds).expect("an election timeout is at most 50 s")
+}
+
 fn edge(values: &Values) -> Result<almadia_etcd::Config, ConfigError> {
     let defaults = almadia_etcd::Config::default();
     let request_bytes = number(
@@ -144,11 +200,14 @@ fn edge(values: &Values) -> Result<almadia_etcd::Config, ConfigError> {
     let streams = u64::from(defaults.concurrent_streams_max);
     let streams = number(values, "max-concurrent-streams", streams, 1, u64::from(u32::MAX))?;
     Ok(almadia_etcd::Config {
+        auth: auth(values)?,
         request_bytes_max: usize::try_from(request_bytes).expect("at most 4 MiB"),
         txn_operations_max: usize::try_from(operations).expect("at most 65536"),
         concurrent_streams_max: u32::try_from(streams).expect("bounded by u32::MAX"),
         keepalive_interval: keepalive_interval(values, defaults.keepalive_interval)?,
         keepalive_timeout: checked_duration(values, "grpc-keepalive-timeout", defaults.keepalive_timeout)?,
+        progress_interval: progress_interval(values, defaults.progress_interval)?,
+        leaderless_max: LEADERLESS_ELECTIONS * election(values)?,
         ..defaults
     })
 }
@@ -278,6 +337,28 @@ fn checked_duration(values: &Values, name: &str, default: Duration) -> Result<Du
         .map(Duration::from_nanos);
     let duration = nanoseconds.or_else(|| duration::parse(text));
     duration.ok_or_else(|| complain(values, name, "allowed is a duration like 20s, 5m or 2h"))
+}
+
+/// `--election-timeout`.
+fn election(values: &Values) -> Result<Duration, ConfigError> {
+    let default = ServerConfig::default().election_ms;
+    let election_ms = number(
+        values,
+        "election-timeout",
+        default,
+        ELECTION_MS_MIN,
+        ELECTION_MS_MAX,
+    )?;
+    Ok(Duration::from_millis(election_ms))
+}
+
+fn progress_interval(values: &Values, default: Duration) -> Result<Duration, ConfigError> {
+    let name = "watch-progress-notify-interval";
+    let interval = checked_duration(values, name, default)?;
+    if interval < PROGRESS_INTERVAL_MIN {
+        return Err(complain(values, name, "allowed is 100ms or more"));
+    }
+    Ok(interval)
 }
 
 fn keepalive_interval(values: &Values, default: Duration) -> Result<Duration, ConfigError> {

@@ -1,5 +1,6 @@
 //! `almadia server`: reads its settings as etcd does and runs one member with them. It decides nothing about the cluster.
 
+mod auth_token;
 mod config;
 mod duration;
 mod file;
@@ -39,7 +40,9 @@ pub fn load(flags: &Flags) -> Result<Settings, ConfigError> {
         .filter_map(|(name, value)| Some((text(name)?, text(value)?)))
         .collect();
     let values = Values::gather(&flags.given, &environment, |path| std::fs::read_to_string(path))?;
-    Settings::from_values(&values)
+    let mut settings = Settings::from_values(&values)?;
+    settings.read_keys(|path| std::fs::read(path))?;
+    Ok(settings)
 }
 
 /// Runs a member until it is asked to stop; the exit code is 2 when its settings cannot be used.

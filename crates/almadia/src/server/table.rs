@@ -194,6 +194,26 @@ pub const SETTINGS: &[Setting] = &[
         "DURATION",
         "How long a client may take to give it [default: 20s]",
     ),
+    used(
+        "watch-progress-notify-interval",
+        "DURATION",
+        "Silence after which a watch that wants it is told that nothing happened [default: 10m]",
+    ),
+    used(
+        "auth-token",
+        "KIND[,OPTION=VALUE,..]",
+        "Tokens for logins: `simple`, or `jwt` with sign-method, pub-key, priv-key and ttl [default: simple]",
+    ),
+    used(
+        "auth-token-ttl",
+        "SECONDS",
+        "How long a simple token holds after its last use [default: 300]",
+    ),
+    used(
+        "bcrypt-cost",
+        "COST",
+        "Work that goes into the hash of a new password, 4 to 31; each step doubles it [default: 10]",
+    ),
     used("log-level", "LEVEL", "debug, info, warn or error [default: info]"),
     used(
         "log-format",
@@ -281,10 +301,6 @@ pub const SETTINGS: &[Setting] = &[
     ignored("tls-max-version", NO_TLS),
     ignored("cors", "there is no HTTP API for browsers yet"),
     ignored("host-whitelist", "there is no HTTP API for browsers yet"),
-    // Auth.
-    ignored("auth-token", "users and roles are not offered yet"),
-    ignored("bcrypt-cost", "users and roles are not offered yet"),
-    ignored("auth-token-ttl", "users and roles are not offered yet"),
     // Monitoring.
     ignored_switch("enable-pprof", OTHER_STORE),
     ignored("metrics", NOT_YET),
@@ -330,7 +346,6 @@ pub const SETTINGS: &[Setting] = &[
         "compaction-sleep-interval",
         "compaction is cut into slices by itself",
     ),
-    ignored("watch-progress-notify-interval", "watches are not offered yet"),
     ignored(
         "bootstrap-defrag-threshold-megabytes",
         "there is nothing to defragment",
@@ -341,8 +356,11 @@ pub const SETTINGS: &[Setting] = &[
         "snapshot-catchup-entries",
         "the log is purged after each checkpoint",
     ),
-    ignored_switch("enable-lease-checkpoint", "leases are not offered yet"),
-    ignored_switch("enable-lease-checkpoint-persist", "leases are not offered yet"),
+    ignored_switch("enable-lease-checkpoint", "what leases have left is always kept"),
+    ignored_switch(
+        "enable-lease-checkpoint-persist",
+        "what leases have left is always kept",
+    ),
     ignored_switch("txn-mode-write-with-shared-buffer", OTHER_STORE),
     ignored_switch("stop-grpc-service-on-defrag", "there is nothing to defragment"),
     // Unsafe.

@@ -63,6 +63,8 @@ fn without_flags_it_is_a_cluster_of_one() {
         (1_572_864, 128)
     );
     assert_eq!(config.edge.keepalive_interval, Duration::from_secs(7200));
+    assert_eq!(config.edge.progress_interval, Duration::from_secs(600), "B2.6");
+    complaint("--watch-progress-notify-interval 99ms", "100ms");
     assert_eq!(config.warnings, Vec::<String>::new());
 }
 
@@ -103,6 +105,7 @@ const KUBEADM: &str = "--data-dir=/var/lib/etcd --experimental-initial-corrupt-c
 fn kubeadm_s_command_line_starts_once_its_tls_flags_are_gone() {
     let config = load(KUBEADM);
     assert_eq!(config.server.name, "master-0");
+    assert_eq!(config.edge.progress_interval, Duration::from_secs(5));
     assert_eq!(
         config.warnings.len(),
         1,
@@ -111,7 +114,6 @@ fn kubeadm_s_command_line_starts_once_its_tls_flags_are_gone() {
     );
     for name in [
         "--initial-corrupt-check",
-        "--watch-progress-notify-interval",
         "--snapshot-count",
         "--listen-metrics-urls",
     ] {
@@ -174,6 +176,8 @@ fn k3s_s_config_file_starts_once_its_tls_sections_are_gone() {
         (config.server.heartbeat_ms, config.server.election_ms),
         (500, 5000)
     );
+    assert_eq!(config.edge.progress_interval, Duration::from_secs(5));
+    assert_eq!(config.edge.leaderless_max, Duration::from_secs(15), "B0.13");
     assert_eq!(
         config.edge.keepalive_timeout,
         Duration::from_secs(10),
@@ -366,4 +370,50 @@ fn addresses_that_were_left_out_follow_from_the_others() {
         InitialState::Existing
     );
     assert_eq!(load("--log-format json").log_format, LogFormat::Json);
+}
+
+/// Row B11.4: how logins are set up, and what is refused.
+#[test]
+fn logins() {
+    use almadia_etcd::TokenKind;
+    let ttl_and_cost = |line: &str| {
+        let auth = load(line).edge.auth;
+        let TokenKind::Simple { ttl } = auth.tokens else {
+            panic!("{line}: {auth:?}");
+        };
+        (ttl.as_secs(), auth.bcrypt_cost)
+    };
+    assert_eq!(ttl_and_cost(""), (300, 10));
+    assert_eq!(ttl_and_cost("--auth-token simple --auth-token-ttl 0"), (300, 10));
+    assert_eq!(ttl_and_cost("--auth-token-ttl 2 --bcrypt-cost=4"), (2, 4));
+    complaint("--bcrypt-cost=3", "--bcrypt-cost");
+    complaint("--bcrypt-cost=32", "--bcrypt-cost");
+    complaint("--auth-token-ttl=-1", "--auth-token-ttl");
+    complaint("--auth-token=nop", "--auth-token");
+    let mut settings = load("--auth-token=jwt,sign-method=HS256,priv-key=k");
+    settings
+        .read_keys(|_| Ok(b"secret".to_vec()))
+        .expect("a key of this kind");
+    assert!(matches!(settings.edge.auth.tokens, TokenKind::Jwt(_)));
+    let mut settings = load("--auth-token=jwt,sign-method=RS256,priv-key=k");
+    let error = settings
+        .read_keys(|_| Ok(b"secret".to_vec()))
+        .expect_err("no RSA key")
+        .to_string();
+    assert!(
+        error.contains("--auth-token") && !error.contains("secret"),
+        "{error}"
+    );
+}
+
+/// B3.1: the shortest lease follows the election timeout, as in etcd.
+#[test]
+fn the_shortest_lease_follows_the_election_timeout() {
+    for (line, seconds) in [
+        ("", 2),
+        ("--election-timeout 2000", 3),
+        ("--election-timeout 3001 --heartbeat-interval 100", 5),
+    ] {
+        assert_eq!(load(line).edge.lease_ttl_min, seconds, "{line}");
+    }
 }

@@ -82,7 +82,8 @@ static METHODS: [(&str, Scheme); 13] = [
 
 /// What signs. Absent from keys that only check.
 enum Private {
-    Hmac(hmac::Key),
+    // Boxed: it is many times as large as the others.
+    Hmac(Box<hmac::Key>),
     Rsa(RsaKeyPair, &'static dyn RsaEncoding),
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
@@ -114,7 +115,7 @@ impl Keys {
                 let key = hmac::Key::new(*algorithm, secret);
                 return Ok(Self {
                     method,
-                    private: Some(Private::Hmac(key)),
+                    private: Some(Private::Hmac(Box::new(key))),
                     public: Public::Same,
                 });
             }
