@@ -84,7 +84,7 @@ async fn stand<B: Backend>(
         () = give.closed() => Err(Fault::TimedOut),
     };
     let won = won.map(|()| pb::CampaignResponse {
-        header: Some(place.header.clone()),
+        header: Some(place.header),
         leader: Some(pb::LeaderKey {
             name: request.name,
             key: place.key.clone(),

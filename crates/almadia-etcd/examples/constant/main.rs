@@ -4,6 +4,7 @@
 //! prints requests per second and the server's CPU time per request. `generated` is tonic's own service code, `edge`
 //! is this crate's over a member that applies nothing. Figures are only comparable within one run.
 
+mod idle;
 mod load;
 
 use almadia_command::{ClusterId, Command, LogIndex, MemberId, Put, Revision, Term};
@@ -169,7 +170,9 @@ impl Backend for Constant {
         Ok(())
     }
 
-    async fn recovered(&self) {}
+    async fn recovered(&self) -> Result<(), ReadError> {
+        Ok(())
+    }
 
     fn view(&self) -> Arc<View> {
         self.views.load()

@@ -66,7 +66,7 @@ async fn acquire<B: Backend>(
     };
     let turn = async {
         if place.is_first {
-            return Ok(place.header.clone());
+            return Ok(place.header);
         }
         queue.wait_for_turn(place.created).await?;
         queue.confirm(&place, Fault::SessionExpired).await
