@@ -6,8 +6,9 @@ use super::arrows::dependencies;
 use super::checkout::Checkout;
 use std::collections::BTreeSet;
 
-const DIRECT_BELOW: usize = 25;
-const LOCKED_BELOW: usize = 250;
+/// Raised with decision 0006 from 25 and 250, where they stood before there were passwords and signed tokens.
+const DIRECT_BELOW: usize = 30;
+const LOCKED_BELOW: usize = 275;
 
 /// Both counts are below their bounds.
 pub fn check(checkout: &Checkout) -> Vec<Problem> {
