@@ -313,3 +313,20 @@ async fn b5_7_a_downgrade_is_checked_kept_and_given_up() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn b5_6_leadership_moves_to_a_voter_only() {
+    let mut scene = Scene::new().await;
+    let to = |id: u64| pb::MoveLeaderRequest { target_id: id };
+    let moved = scene
+        .maintenance
+        .move_leader(to(double::MEMBER.get()))
+        .await
+        .unwrap();
+    assert!(moved.into_inner().header.unwrap().revision > 0);
+    let stranger = scene.maintenance.move_leader(to(1)).await.unwrap_err();
+    assert_eq!(
+        (stranger.code(), stranger.message()),
+        (Code::FailedPrecondition, "etcdserver: bad leader transferee")
+    );
+}

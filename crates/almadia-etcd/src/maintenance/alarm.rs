@@ -72,7 +72,10 @@ fn answer<B: Backend>(shared: &Shared<B>, alarms: impl Iterator<Item = Alarm>) -
 /// is being set right.
 pub(super) fn active(status: &backend::Status, view: &View) -> Vec<Alarm> {
     let mut alarms: Vec<Alarm> = view.alarms().raised().collect();
-    let own = [(status.no_space, AlarmKind::NoSpace), (status.corrupt, AlarmKind::Corrupt)];
+    let own = [
+        (status.no_space, AlarmKind::NoSpace),
+        (status.corrupt, AlarmKind::Corrupt),
+    ];
     for (_, kind) in own.into_iter().filter(|(is_so, _)| *is_so) {
         let alarm = Alarm {
             kind: kind as i32,

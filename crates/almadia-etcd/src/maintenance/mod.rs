@@ -15,6 +15,7 @@ use crate::error::Fault;
 use crate::proto::etcdserverpb as pb;
 use crate::service::{Call, Replied, Shared};
 use crate::wire::Plain;
+use almadia_command::MemberId;
 use almadia_store::Need;
 use std::sync::Arc;
 use tonic::Status;
@@ -58,9 +59,29 @@ pub(crate) async fn serve<B: Backend>(
             })
             .await
         }
+        "MoveLeader" => {
+            call.unary(shared, |caller, request| move_leader(shared, caller, request))
+                .await
+        }
         _ => return None,
     };
     Some(response)
+}
+
+/// Hands leadership over, when it is asked of the leader, and answers when the other leads.
+async fn move_leader<B: Backend>(
+    shared: &Shared<B>,
+    caller: Caller,
+    request: pb::MoveLeaderRequest,
+) -> Result<Replied<Plain<pb::MoveLeaderResponse>>, Status> {
+    let view = shared.backend.view();
+    let actor = shared.actor(&caller, &view)?;
+    view.permits(actor.as_ref(), Need::Root).map_err(Fault::from)?;
+    let moved = shared.backend.move_leader(MemberId(request.target_id)).await;
+    moved.map_err(Fault::from)?;
+    Ok(Replied::unlogged(Plain(pb::MoveLeaderResponse {
+        header: Some(shared.read_header(&shared.backend.view())),
+    })))
 }
 
 /// There is nothing to defragment: space comes back by itself. A success at once, so that scripts written for etcd go on.
