@@ -190,38 +190,16 @@ impl Fault {
             Self::LeaseTtlTooLarge => (Code::OutOfRange, "etcdserver: too large lease TTL"),
             Self::Corrupt => (Code::DataLoss, "etcdserver: corrupt cluster"),
             Self::Auth(refusal) => auth_code_and_text(refusal),
-            Self::AuthenticationFailed => (
-                Code::InvalidArgument,
-                "etcdserver: authentication failed, invalid user ID or password",
-            ),
-            // etcd gives these three no code.
-            Self::NoPasswordUser => (
-                Code::Unknown,
-                "auth: authentication failed, password was given for no password user",
-            ),
-            Self::PasswordTooLong => (Code::Unknown, "bcrypt: password length exceeds 72 bytes"),
-            Self::VerifyOnly => (
-                Code::Unknown,
-                "auth: token signing attempted with verify-only key",
-            ),
-            Self::InvalidToken => (Code::Unauthenticated, "etcdserver: invalid auth token"),
-            Self::WrongDowngradeVersion => (
-                Code::InvalidArgument,
-                "etcdserver: wrong downgrade target version format",
-            ),
-            Self::InvalidDowngradeVersion => (
-                Code::InvalidArgument,
-                "etcdserver: invalid downgrade target version",
-            ),
-            Self::DowngradeInProgress => (
-                Code::FailedPrecondition,
-                "etcdserver: cluster has a downgrade job in progress",
-            ),
-            Self::NoDowngrade => (Code::FailedPrecondition, "etcdserver: no inflight downgrade job"),
-            Self::NoClusterVersion => (
-                Code::FailedPrecondition,
-                "etcdserver: cluster version not found during downgrade",
-            ),
+            Self::AuthenticationFailed
+            | Self::NoPasswordUser
+            | Self::PasswordTooLong
+            | Self::VerifyOnly
+            | Self::InvalidToken => login_code_and_text(self),
+            Self::WrongDowngradeVersion
+            | Self::InvalidDowngradeVersion
+            | Self::DowngradeInProgress
+            | Self::NoDowngrade
+            | Self::NoClusterVersion => downgrade_code_and_text(self),
             Self::SessionExpired => (Code::Unknown, "mutex: session is expired"),
             Self::ElectionNoLeader => (Code::Unknown, "election: no leader"),
             Self::ElectionNotLeader => (Code::Unknown, "election: not leader"),
@@ -294,6 +272,48 @@ const fn cluster_code_and_text(fault: Fault) -> (Code, &'static str) {
         Fault::BadLeaderTransferee => (FailedPrecondition, "etcdserver: bad leader transferee"),
         Fault::NotLeader => (FailedPrecondition, "etcdserver: not leader"),
         _ => (Unavailable, "etcdserver: unhealthy cluster"),
+    }
+}
+
+/// Of a fault that logging in can meet.
+const fn login_code_and_text(fault: Fault) -> (Code, &'static str) {
+    match fault {
+        Fault::AuthenticationFailed => (
+            Code::InvalidArgument,
+            "etcdserver: authentication failed, invalid user ID or password",
+        ),
+        // etcd gives these three no code.
+        Fault::NoPasswordUser => (
+            Code::Unknown,
+            "auth: authentication failed, password was given for no password user",
+        ),
+        Fault::PasswordTooLong => (Code::Unknown, "bcrypt: password length exceeds 72 bytes"),
+        Fault::VerifyOnly => (
+            Code::Unknown,
+            "auth: token signing attempted with verify-only key",
+        ),
+        _ => (Code::Unauthenticated, "etcdserver: invalid auth token"),
+    }
+}
+
+/// Of a fault that preparing a downgrade can meet.
+const fn downgrade_code_and_text(fault: Fault) -> (Code, &'static str) {
+    use Code::{FailedPrecondition, InvalidArgument};
+    match fault {
+        Fault::WrongDowngradeVersion => (
+            InvalidArgument,
+            "etcdserver: wrong downgrade target version format",
+        ),
+        Fault::InvalidDowngradeVersion => (InvalidArgument, "etcdserver: invalid downgrade target version"),
+        Fault::DowngradeInProgress => (
+            FailedPrecondition,
+            "etcdserver: cluster has a downgrade job in progress",
+        ),
+        Fault::NoDowngrade => (FailedPrecondition, "etcdserver: no inflight downgrade job"),
+        _ => (
+            FailedPrecondition,
+            "etcdserver: cluster version not found during downgrade",
+        ),
     }
 }
 

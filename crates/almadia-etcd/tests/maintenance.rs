@@ -27,6 +27,18 @@ fn alarm(action: AlarmAction, member_id: u64, alarm: pb::AlarmType) -> pb::Alarm
 }
 
 impl Scene {
+    /// The cluster's version, or the refusal's text.
+    async fn downgrade(&mut self, action: DowngradeAction, version: &str) -> Result<String, String> {
+        let request = pb::DowngradeRequest {
+            action: action as i32,
+            version: version.to_owned(),
+        };
+        match self.maintenance.downgrade(request).await {
+            Ok(response) => Ok(response.into_inner().version),
+            Err(status) => Err(status.message().to_owned()),
+        }
+    }
+
     async fn alarms(&mut self, request: pb::AlarmRequest) -> Vec<(u64, i32)> {
         let response = self.maintenance.alarm(request).await.unwrap().into_inner();
         assert!(response.header.unwrap().revision > 0);
@@ -240,78 +252,28 @@ async fn b5_2_a_snapshot_ends_with_the_hash_of_all_of_it() {
 
 #[tokio::test]
 async fn b5_7_a_downgrade_is_checked_kept_and_given_up() {
+    use DowngradeAction::{Cancel, Enable, Validate};
     let mut scene = Scene::new().await;
-    let ask = |action: DowngradeAction, version: &str| pb::DowngradeRequest {
-        action: action as i32,
-        version: version.to_owned(),
-    };
-    let refusal = |code: Code, text: &str, got: tonic::Status| {
-        assert_eq!((got.code(), got.message()), (code, text));
-    };
-    let wrong = scene
-        .maintenance
-        .downgrade(ask(DowngradeAction::Validate, "abc"))
-        .await
-        .unwrap_err();
-    refusal(
-        Code::InvalidArgument,
-        "etcdserver: wrong downgrade target version format",
-        wrong,
-    );
-    let far = scene
-        .maintenance
-        .downgrade(ask(DowngradeAction::Enable, "3.5.0"))
-        .await
-        .unwrap_err();
-    refusal(
-        Code::InvalidArgument,
-        "etcdserver: invalid downgrade target version",
-        far,
-    );
-    let none = scene
-        .maintenance
-        .downgrade(ask(DowngradeAction::Cancel, ""))
-        .await
-        .unwrap_err();
-    refusal(
-        Code::FailedPrecondition,
-        "etcdserver: no inflight downgrade job",
-        none,
-    );
-    let fine = scene
-        .maintenance
-        .downgrade(ask(DowngradeAction::Validate, "3.6.0"))
-        .await
-        .unwrap();
-    assert_eq!(fine.into_inner().version, "3.7.0");
-    scene
-        .maintenance
-        .downgrade(ask(DowngradeAction::Enable, "3.6"))
-        .await
-        .unwrap();
-    let twice = scene
-        .maintenance
-        .downgrade(ask(DowngradeAction::Enable, "3.6"))
-        .await
-        .unwrap_err();
-    refusal(
-        Code::FailedPrecondition,
-        "etcdserver: cluster has a downgrade job in progress",
-        twice,
-    );
-    let status = scene
-        .maintenance
-        .status(pb::StatusRequest {})
-        .await
-        .unwrap()
-        .into_inner();
-    let shown = status.downgrade_info.unwrap();
+    let refused = [
+        (Validate, "abc", "wrong downgrade target version format"),
+        (Enable, "3.5.0", "invalid downgrade target version"),
+        (Cancel, "", "no inflight downgrade job"),
+    ];
+    for (action, version, text) in refused {
+        assert_eq!(
+            scene.downgrade(action, version).await,
+            Err(format!("etcdserver: {text}"))
+        );
+    }
+    assert_eq!(scene.downgrade(Validate, "3.6.0").await, Ok("3.7.0".to_owned()));
+    assert!(scene.downgrade(Enable, "3.6").await.is_ok());
+    let twice = scene.downgrade(Enable, "3.6").await;
+    let text = "etcdserver: cluster has a downgrade job in progress";
+    assert_eq!(twice, Err(text.to_owned()));
+    let status = scene.maintenance.status(pb::StatusRequest {}).await.unwrap();
+    let shown = status.into_inner().downgrade_info.unwrap();
     assert_eq!((shown.enabled, shown.target_version.as_str()), (true, "3.6.0"));
-    scene
-        .maintenance
-        .downgrade(ask(DowngradeAction::Cancel, ""))
-        .await
-        .unwrap();
+    assert!(scene.downgrade(Cancel, "").await.is_ok());
 }
 
 #[tokio::test]
