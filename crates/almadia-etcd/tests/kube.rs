@@ -12,8 +12,10 @@ use pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use pb::request_op::Request;
 use pb::response_op::Response;
 use pb::watch_request::RequestUnion;
+use std::time::Duration;
+use tokio::sync::mpsc;
 use tonic::Code;
-use tonic::codegen::tokio_stream::{self, StreamExt};
+use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 
 const PREFIX: &str = "/registry/pods/";
 
@@ -95,15 +97,46 @@ impl Scene {
         self.kv.range(range).await.unwrap().into_inner()
     }
 
-    async fn watch(&self, requests: Vec<RequestUnion>) -> tonic::Streaming<pb::WatchResponse> {
+    async fn watch(&self, first: RequestUnion) -> Watch {
         let channel = connect(&format!("http://{}", self.address)).await;
-        let requests = requests.into_iter().map(|union| pb::WatchRequest {
-            request_union: Some(union),
-        });
-        // The stream of requests stays open: an apiserver never closes it while it watches.
-        let requests = tokio_stream::iter(requests.collect::<Vec<_>>()).chain(tokio_stream::pending());
+        let (ask, requests) = mpsc::channel(4);
         let mut client = pb::watch_client::WatchClient::new(channel);
-        client.watch(requests).await.unwrap().into_inner()
+        ask.send(of(first)).await.unwrap();
+        let answers = client.watch(ReceiverStream::new(requests)).await.unwrap();
+        Watch {
+            ask,
+            answers: answers.into_inner(),
+        }
+    }
+}
+
+/// An open watch stream; an apiserver never closes its side while it watches.
+struct Watch {
+    ask: mpsc::Sender<pb::WatchRequest>,
+    answers: tonic::Streaming<pb::WatchResponse>,
+}
+
+fn of(union: RequestUnion) -> pb::WatchRequest {
+    pb::WatchRequest {
+        request_union: Some(union),
+    }
+}
+
+impl Watch {
+    async fn next(&mut self) -> pb::WatchResponse {
+        self.answers.message().await.unwrap().unwrap()
+    }
+
+    /// Asks for progress until it is answered, as an apiserver does while a consistent list waits: whoever is not
+    /// synced yet gets no answer.
+    async fn progress(&mut self) -> pb::WatchResponse {
+        loop {
+            let progress = RequestUnion::ProgressRequest(pb::WatchProgressRequest {});
+            self.ask.send(of(progress)).await.unwrap();
+            if let Ok(notice) = tokio::time::timeout(Duration::from_millis(100), self.next()).await {
+                return notice;
+            }
+        }
     }
 }
 
@@ -222,12 +255,12 @@ async fn b0_9_b0_10_two_apiservers_compact_once() {
         txn
     };
     let mut watch = scene
-        .watch(vec![RequestUnion::CreateRequest(pb::WatchCreateRequest {
+        .watch(RequestUnion::CreateRequest(pb::WatchCreateRequest {
             key: text(key),
             ..pb::WatchCreateRequest::default()
-        })])
+        }))
         .await;
-    assert!(watch.message().await.unwrap().unwrap().created);
+    assert!(watch.next().await.created);
     for number in 0..5 {
         scene.create(&format!("{PREFIX}{number}"), "v").await;
     }
@@ -237,7 +270,7 @@ async fn b0_9_b0_10_two_apiservers_compact_once() {
         panic!("the loser sees what the winner wrote")
     };
     assert_eq!((there.kvs[0].version, there.kvs[0].value.clone()), (1, text("6")));
-    let event = watch.message().await.unwrap().unwrap();
+    let event = watch.next().await;
     assert_eq!(event.events[0].kv.as_ref().unwrap().value, text("6"));
     let compaction = pb::CompactionRequest {
         revision: 6,
@@ -269,11 +302,10 @@ async fn b0_11_b0_12_b0_18_the_watch_cache() {
     let at = scene.range(list(0, 0, None)).await.header.unwrap().revision;
     // Somebody else writes meanwhile: until then the watch begins in the future, and nothing is said of it.
     scene.create("/registry/leases/other", "1").await;
-    let progress = RequestUnion::ProgressRequest(pb::WatchProgressRequest {});
-    let mut watch = scene.watch(vec![watch_from(at + 1), progress]).await;
-    let first = watch.message().await.unwrap().unwrap();
+    let mut watch = scene.watch(watch_from(at + 1)).await;
+    let first = watch.next().await;
     assert!(first.created && !first.canceled);
-    let notice = watch.message().await.unwrap().unwrap();
+    let notice = watch.progress().await;
     assert_eq!((notice.watch_id, notice.events.len()), (-1, 0));
     assert!(notice.header.unwrap().revision > at);
 
@@ -284,7 +316,7 @@ async fn b0_11_b0_12_b0_18_the_watch_cache() {
         .await;
     let mut events: Vec<mvccpb::Event> = Vec::new();
     while events.len() < 2 {
-        let response = watch.message().await.unwrap().unwrap();
+        let response = watch.next().await;
         let last = response.events.last().unwrap().kv.as_ref().unwrap().mod_revision;
         assert!(response.header.unwrap().revision >= last);
         events.extend(response.events);
@@ -309,10 +341,10 @@ async fn b0_11_a_watch_that_is_too_late_must_list_anew() {
         physical: true,
     };
     scene.kv.compact(compaction).await.unwrap();
-    let mut watch = scene.watch(vec![watch_from(3)]).await;
-    let mut cancelled = watch.message().await.unwrap().unwrap();
+    let mut watch = scene.watch(watch_from(3)).await;
+    let mut cancelled = watch.next().await;
     if !cancelled.canceled {
-        cancelled = watch.message().await.unwrap().unwrap();
+        cancelled = watch.next().await;
     }
     assert!(cancelled.canceled);
     assert_eq!(cancelled.compact_revision, 8);
