@@ -74,6 +74,16 @@ impl UnderWay {
     }
 }
 
+impl Working {
+    /// A stream has something to say: so may others, now.
+    pub fn speaks(&self) {
+        let counts = &self.0.0;
+        if counts.now.load(Ordering::Relaxed) > 1 {
+            counts.met.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Drop for Working {
     fn drop(&mut self) {
         self.0.0.now.fetch_sub(1, Ordering::Relaxed);

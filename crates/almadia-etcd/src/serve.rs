@@ -19,6 +19,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
 /// Serves etcd's API on every connection of `incoming` until `shutdown` is done; then takes no new ones, ends
 /// streams, lets the other requests under way finish, closes the connections and returns.
+/// Clients that do not take their last answers are waited for no longer than the longest request takes.
 ///
 /// Connections should have `TCP_NODELAY` set: writes are gathered already, so Nagle's algorithm only delays them.
 ///
@@ -43,13 +44,23 @@ where
         .http2_keepalive_interval(Some(config.keepalive_interval))
         .http2_keepalive_timeout(Some(config.keepalive_timeout));
     let incoming = incoming.map(|connection| connection.map(Coalesced::new));
+    let patience = config.request_timeout;
     let edge = Edge::new(backend, config);
     let streams = edge.clone();
+    let stopping = edge.stopping();
     let shutdown = async move {
         shutdown.await;
         streams.end_streams();
     };
-    server
-        .serve_with_incoming_shutdown(edge, incoming, shutdown)
-        .await
+    let abandoned = async {
+        stopping.await;
+        tokio::time::sleep(patience).await;
+    };
+    tokio::select! {
+        served = server.serve_with_incoming_shutdown(edge, incoming, shutdown) => served,
+        () = abandoned => {
+            tracing::warn!("some clients do not take their last answers; stopping without them");
+            Ok(())
+        }
+    }
 }

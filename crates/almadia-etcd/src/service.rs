@@ -6,16 +6,14 @@
 use crate::auth::Access;
 use crate::backend::Backend;
 use crate::caller::Caller;
-use crate::coalesce::UnderWay;
+use crate::coalesce::{UnderWay, Working};
 use crate::config::Config;
 use crate::error::Fault;
 use crate::position::{self, Position};
 use crate::stop::Stop;
 use crate::stream::Messages;
 use crate::wire::{self, Answer};
-use crate::{
-    admin, auth, cluster, election, health, kv, lease, lock, maintenance, reflection, watch,
-};
+use crate::{admin, auth, cluster, election, health, kv, lease, lock, maintenance, reflection, watch};
 use prost::Message;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -30,7 +28,10 @@ const METHODS: [(&str, &[&str]); 12] = [
     ("almadia.v1.Admin", &["Log"]),
     ("grpc.health.v1.Health", &["Check", "Watch"]),
     ("grpc.reflection.v1.ServerReflection", &["ServerReflectionInfo"]),
-    ("grpc.reflection.v1alpha.ServerReflection", &["ServerReflectionInfo"]),
+    (
+        "grpc.reflection.v1alpha.ServerReflection",
+        &["ServerReflectionInfo"],
+    ),
     (
         "etcdserverpb.KV",
         &["Range", "RangeStream", "Put", "DeleteRange", "Txn", "Compact"],
@@ -150,6 +151,11 @@ impl<B: Backend> Edge<B> {
         }
     }
 
+    /// Returns when the server stops.
+    pub(crate) fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.shared.stop.begun()
+    }
+
     /// Ends the streams of all connections, which would go on for ever; what comes later is served as before.
     pub fn end_streams(&self) {
         self.shared.stop.begin();
@@ -184,6 +190,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Counts a stream among what is under way on its connection, for as long as the guard is held.
+    pub(crate) fn begin_stream(&self) -> Option<Working> {
+        self.extensions.get::<UnderWay>().map(UnderWay::begin)
+    }
+
     /// Whether the client wants no answer from a member without a leader.
     pub(crate) fn wants_leader(&self) -> bool {
         self.headers.get("hasleader").is_some_and(|value| value == "true")

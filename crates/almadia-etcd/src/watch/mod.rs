@@ -35,7 +35,8 @@ pub(crate) async fn serve<B: Backend>(
     if wants_leader && !shared.backend.has_leader() {
         return Some(Status::from(Fault::NoLeader).into_http());
     }
+    let working = call.begin_stream();
     let requests = call.messages::<B, pb::WatchRequest>(shared);
-    let session = Session::new(shared.clone(), caller, requests, wants_leader);
+    let session = Session::new(shared.clone(), caller, requests, wants_leader, working);
     Some(stream::respond(session))
 }

@@ -5,6 +5,7 @@ use super::reply::{self, WatchReply};
 use super::ticker::Ticker;
 use crate::backend::Backend;
 use crate::caller::Caller;
+use crate::coalesce::Working;
 use crate::error::Fault;
 use crate::proto::etcdserverpb as pb;
 use crate::service::Shared;
@@ -45,6 +46,8 @@ pub(super) struct Session<B> {
     /// Why the stream ends although nothing is wrong with it.
     cut: Pin<Box<dyn Future<Output = Fault> + Send>>,
     is_over: bool,
+    /// Events for several streams of a connection go out together.
+    working: Option<Working>,
 }
 
 type Known = Result<Option<Actor>, Fault>;
@@ -73,6 +76,7 @@ impl<B: Backend> Session<B> {
         caller: Caller,
         requests: Messages<pb::WatchRequest>,
         wants_leader: bool,
+        working: Option<Working>,
     ) -> Self {
         Self {
             watches: shared.backend.watches().watches(),
@@ -88,6 +92,7 @@ impl<B: Backend> Session<B> {
             ticker: None,
             knowing: None,
             is_over: false,
+            working,
         }
     }
 
@@ -271,6 +276,9 @@ impl<B: Backend> Session<B> {
                 events,
                 revision,
             } => {
+                if let Some(working) = &self.working {
+                    working.speaks();
+                }
                 self.check_permissions(&view);
                 let Some((id, named)) = named(&self.ids, &mut self.by_id, slot) else {
                     return;
@@ -285,7 +293,7 @@ impl<B: Backend> Session<B> {
                 };
                 if fragment {
                     self.replies
-                        .extend(reply.cut(self.shared.config.request_bytes_max));
+                        .extend(reply.cut(self.shared.config.message_bytes_max()));
                 } else {
                     self.replies.push_back(reply);
                 }

@@ -103,3 +103,21 @@ async fn a_client_that_is_gone_leaves_nothing_behind() {
     .await
     .expect("its watchers go");
 }
+
+/// Nor for clients that do not take what they were sent.
+#[tokio::test]
+async fn a_stop_does_not_wait_for_those_who_do_not_read() {
+    let scene = Scene::with(Config {
+        request_timeout: Duration::from_millis(300),
+        ..Config::default()
+    })
+    .await;
+    let mut client = scene.client().await;
+    client.watch(all()).await;
+    let value = "v".repeat(1 << 20);
+    for _ in 0..20 {
+        scene.put("k", &value).await;
+    }
+    timeout(PATIENCE, scene.stop()).await.expect("the stop is done");
+    drop(client);
+}

@@ -46,7 +46,7 @@ impl Side {
     async fn open(channel: Channel) -> Self {
         Self {
             kv: kv_client(channel.clone()),
-            client: Client::open(&channel, false).await.expect("a stream is opened"),
+            client: Client::begin(&channel).await,
         }
     }
 
@@ -57,9 +57,12 @@ impl Side {
             match step.clone() {
                 Step::Ask(union) => self.client.send(union).await,
                 Step::Hear(count) => {
+                    let start = heard.len();
                     for _ in 0..count {
                         heard.push(bare(self.client.next().await));
                     }
+                    // The order between watches is not fixed.
+                    heard[start..].sort_by_key(|answer| answer.watch_id);
                 }
                 step => self.write(step).await,
             }
@@ -180,7 +183,7 @@ fn courses() -> Vec<(&'static str, Vec<Step>)> {
                 create(from(7, one("c"))),
                 Hear(1),
                 put("c", "2"),
-                Hear(4),
+                Hear(3),
             ],
         ),
         (
@@ -299,7 +302,7 @@ fn courses() -> Vec<(&'static str, Vec<Step>)> {
                 cancel(1),
                 Hear(1),
                 progress(),
-                Hear(1),
+                Hear(0),
             ],
         ),
         (

@@ -53,6 +53,28 @@ impl Stream for Requests {
 impl Client {
     async fn open(channel: &Channel, hasleader: bool) -> Result<Self, Status> {
         let (requests, queue) = mpsc::channel(16);
+        Self::open_with(channel, hasleader, requests, queue).await
+    }
+
+    /// On a server that answers nothing at all before it is asked something.
+    async fn begin(channel: &Channel) -> Self {
+        let (requests, queue) = mpsc::channel(16);
+        let refused = pb::WatchRequest {
+            request_union: Some(RequestUnion::CreateRequest(all_between("z", "a"))),
+        };
+        requests.send(refused).await.expect("there is room");
+        let client = Self::open_with(channel, false, requests, queue).await;
+        let mut client = client.expect("a stream is opened");
+        assert!(client.next().await.canceled);
+        client
+    }
+
+    async fn open_with(
+        channel: &Channel,
+        hasleader: bool,
+        requests: mpsc::Sender<pb::WatchRequest>,
+        queue: mpsc::Receiver<pb::WatchRequest>,
+    ) -> Result<Self, Status> {
         let mut client = WatchClient::new(channel.clone()).max_decoding_message_size(1 << 30);
         let mut request = Request::new(Requests(queue));
         if hasleader {

@@ -43,8 +43,8 @@ async fn a_late_watch_reads_everything() {
         scene.put(&format!("{}", number % 7), "v").await;
     }
     let mut client = scene.client().await;
-    client.watch(from(1, all())).await;
-    client.watch(from(1, one("3"))).await;
+    client.create(from(1, all())).await;
+    client.create(from(1, one("3"))).await;
     for _ in 0..50 {
         scene.put("3", "w").await;
     }

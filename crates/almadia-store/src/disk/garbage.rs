@@ -77,7 +77,13 @@ impl Garbage {
             .dead_then
             .saturating_sub(records(old).saturating_sub(records(new)));
         for segment in new.iter().filter(|segment| segment.last <= compacted) {
-            let live = segment.counts.raw_bytes - segment.counts.tombstone_bytes;
+            // What the compacted revision itself changed was kept, tombstones too: a second rewrite would drop no more.
+            let gone = if segment.last == compacted {
+                0
+            } else {
+                segment.counts.tombstone_bytes
+            };
+            let live = segment.counts.raw_bytes - gone;
             self.live.insert(segment.generation, live);
         }
     }
@@ -102,9 +108,11 @@ impl Garbage {
         let Some(live) = self.live.get(&segment.generation) else {
             return false;
         };
-        // Tombstones of the compacted revision itself stay, so a segment that ends with it keeps its own for now.
-        let goes = tombstones_needed_after(segments, at) >= segment.last && segment.last < self.counted_at;
-        let held = if goes { 0 } else { segment.counts.tombstone_bytes };
+        let held = if tombstones_needed_after(segments, at) >= segment.last {
+            0
+        } else {
+            segment.counts.tombstone_bytes
+        };
         (live + held) * 2 < segment.counts.raw_bytes
     }
 

@@ -9,7 +9,7 @@ use super::registry::Follower;
 use almadia_command::Revision;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// What a new watcher is to follow.
 #[derive(Clone, Debug)]
@@ -243,11 +243,7 @@ impl Watches {
 
     /// What comes next; none when the store is gone.
     pub async fn next(&mut self) -> Option<Told> {
-        std::future::poll_fn(|context| {
-            let told = ready!(self.poll_next(context));
-            Poll::Ready(told)
-        })
-        .await
+        std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
     /// How much has arrived and has not been told.
