@@ -14,13 +14,13 @@ use almadia_command::{Kind, LeaseGrant, LeaseId, LeaseRevoke};
 use almadia_store::{Answer, Need};
 use prost::Message;
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use std::task::{Context, Poll};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::Response;
+use tonic::codegen::tokio_stream::Stream;
 
 /// Seconds that a lease may live at most, as in etcd.
 const TTL_MAX: i64 = 9_000_000_000;
@@ -30,9 +30,6 @@ const DRAWS_MAX: usize = 8;
 
 /// Renewals of one stream that wait for the leader at most; then the client waits.
 const RENEWALS_MAX: usize = 256;
-
-/// Answers of one stream that wait for the client at most.
-const ANSWERS_MAX: usize = 16;
 
 /// Serves a method, if it is one of this service.
 pub(crate) async fn serve<B: Backend>(
@@ -225,11 +222,11 @@ impl<B: Backend> Shared<B> {
             view.permits(actor.as_ref(), Need::WriteLease(LeaseId(lease)))
                 .map_err(Fault::from)?;
         }
-        let kept = async { Ok(self.backend.keep_lease_alive(LeaseId(lease)).await?) };
+        // The member keeps the time: a second timer for each renewal would cost more than the rest of it.
         Ok(pb::LeaseKeepAliveResponse {
             header: Some(header),
             id: lease,
-            ttl: self.in_time(kept).await?,
+            ttl: self.backend.keep_lease_alive(LeaseId(lease)).await?,
         })
     }
 }
@@ -244,82 +241,122 @@ impl From<AskError> for Fault {
     }
 }
 
-type Kept = Plain<pb::LeaseKeepAliveResponse>;
-
 /// Renews leases as they are asked for; answers in the order of the requests.
 fn keep_alive<B: Backend>(shared: &Arc<Shared<B>>, call: Call) -> Response<Body> {
-    let caller = call.caller();
+    let caller = Arc::new(call.caller());
     let wants_leader = call.wants_leader();
     if wants_leader && !shared.backend.has_leader() {
         return Status::from(Fault::NoLeader).into_http();
     }
-    let messages = call.messages(shared);
-    let (give, answers) = mpsc::channel(ANSWERS_MAX);
-    let conversation = Conversation {
+    stream::respond(Conversation {
         cut: shared.cut(wants_leader),
+        messages: Some(call.messages(shared)),
         shared: Arc::clone(shared),
         caller,
-        messages,
         under_way: VecDeque::new(),
-        give,
-    };
-    tokio::spawn(conversation.run());
-    stream::respond(stream::Received(answers))
+        failure: None,
+        is_over: false,
+    })
 }
 
-/// One stream of renewals.
+type Renewed = Result<pb::LeaseKeepAliveResponse, Fault>;
+
+/// A renewal that was asked for.
+enum Renewal {
+    UnderWay(Pin<Box<dyn Future<Output = Renewed> + Send>>),
+    Done(Renewed),
+}
+
+/// One stream of renewals, polled for the next answer to its client. It has no task of its own: a renewal must cost less
+/// than the hops between tasks do.
 struct Conversation<B> {
     shared: Arc<Shared<B>>,
-    caller: Caller,
-    messages: Messages<pb::LeaseKeepAliveRequest>,
+    caller: Arc<Caller>,
+    /// None once the client has said all.
+    messages: Option<Messages<pb::LeaseKeepAliveRequest>>,
     /// In the order of the requests.
-    under_way: VecDeque<JoinHandle<Result<pb::LeaseKeepAliveResponse, Fault>>>,
-    give: mpsc::Sender<Result<Kept, Status>>,
+    under_way: VecDeque<Renewal>,
+    /// What was wrong with the client's words; told after what came before.
+    failure: Option<Status>,
     /// Why the stream ends although nothing is wrong with it.
     cut: Pin<Box<dyn Future<Output = Fault> + Send>>,
+    is_over: bool,
 }
 
 impl<B: Backend> Conversation<B> {
-    /// Until the client has said all and heard all, or is gone, or something fails.
-    async fn run(mut self) {
-        let mut last = None;
-        while last.is_none() || !self.under_way.is_empty() {
-            tokio::select! {
-                biased;
-                () = self.give.closed() => return,
-                fault = &mut self.cut => return drop(self.give.try_send(Err(fault.into()))),
-                done = first(&mut self.under_way) => {
-                    self.under_way.pop_front();
-                    let renewed = done.map(Plain).map_err(Status::from);
-                    let failed = renewed.is_err();
-                    if self.give.send(renewed).await.is_err() || failed {
-                        return;
-                    }
+    /// Takes what the client has said, as far as there is room.
+    fn take_requests(&mut self, context: &mut Context<'_>) {
+        while self.under_way.len() < RENEWALS_MAX
+            && let Some(messages) = &mut self.messages
+        {
+            // Made anew at each poll: what has been read is kept.
+            let said = pin!(messages.next()).poll(context);
+            match said {
+                Poll::Ready(Ok(Some(request))) => self.begin(request.id),
+                Poll::Ready(Ok(None)) => self.messages = None,
+                Poll::Ready(Err(status)) => {
+                    self.failure = Some(status);
+                    self.messages = None;
                 }
-                message = self.messages.next(), if last.is_none() && self.under_way.len() < RENEWALS_MAX => {
-                    match message {
-                        Ok(Some(request)) => self.begin(request.id),
-                        Ok(None) => last = Some(Ok(())),
-                        Err(status) => last = Some(Err(status)),
-                    }
-                }
+                Poll::Pending => return,
             }
-        }
-        if let Some(Err(status)) = last {
-            let _ = self.give.send(Err(status)).await;
         }
     }
 
     fn begin(&mut self, lease: i64) {
-        let (shared, caller) = (Arc::clone(&self.shared), self.caller.clone());
-        let renewal = async move { shared.renew(&caller, lease).await };
-        self.under_way.push_back(tokio::spawn(renewal));
+        let (shared, caller) = (Arc::clone(&self.shared), Arc::clone(&self.caller));
+        let renewal = Box::pin(async move { shared.renew(&caller, lease).await });
+        self.under_way.push_back(Renewal::UnderWay(renewal));
+    }
+
+    /// The answer to the oldest request. All go on meanwhile, so that they share their way to the leader.
+    fn poll_first(&mut self, context: &mut Context<'_>) -> Poll<Renewed> {
+        if !matches!(self.under_way.front(), Some(Renewal::Done(_))) {
+            for renewal in &mut self.under_way {
+                if let Renewal::UnderWay(under_way) = renewal
+                    && let Poll::Ready(renewed) = under_way.as_mut().poll(context)
+                {
+                    *renewal = Renewal::Done(renewed);
+                }
+            }
+        }
+        match self.under_way.pop_front() {
+            Some(Renewal::Done(renewed)) => Poll::Ready(renewed),
+            Some(first) => {
+                self.under_way.push_front(first);
+                Poll::Pending
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    fn end(&mut self, with: Option<Status>) -> Poll<Option<Result<Kept, Status>>> {
+        self.is_over = true;
+        Poll::Ready(with.map(Err))
     }
 }
 
-async fn first<T>(under_way: &mut VecDeque<JoinHandle<T>>) -> T {
-    match under_way.front_mut() {
-        Some(first) => first.await.expect("a renewal neither panics nor is cancelled"),
-        None => std::future::pending().await,
+type Kept = Plain<pb::LeaseKeepAliveResponse>;
+
+impl<B: Backend> Stream for Conversation<B> {
+    type Item = Result<Kept, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(fault) = self.cut.as_mut().poll(context) {
+            return self.end(Some(fault.into()));
+        }
+        self.take_requests(context);
+        match self.poll_first(context) {
+            Poll::Ready(Ok(renewed)) => Poll::Ready(Some(Ok(Plain(renewed)))),
+            Poll::Ready(Err(fault)) => self.end(Some(fault.into())),
+            Poll::Pending if self.messages.is_none() && self.under_way.is_empty() => {
+                let failure = self.failure.take();
+                self.end(failure)
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
