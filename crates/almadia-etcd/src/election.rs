@@ -195,14 +195,14 @@ async fn observe<B: Backend>(shared: &Arc<Shared<B>>, call: Call) -> Response<Bo
         Err(status) => return status.into_http(),
     };
     let (give, answers) = mpsc::channel(PROCLAMATIONS_MAX);
-    let observer = Observer {
+    let onlooker = Onlooker {
         queue: Queue::new(shared, caller, &request.name),
         give: give.clone(),
     };
     let cut = shared.cut(wants_leader);
     tokio::spawn(async move {
         let end = tokio::select! {
-            Err(fault) = observer.run() => uncoded(fault),
+            Err(fault) = onlooker.run() => uncoded(fault),
             fault = cut => fault.into(),
             () = give.closed() => return,
         };
@@ -211,12 +211,12 @@ async fn observe<B: Backend>(shared: &Arc<Shared<B>>, call: Call) -> Response<Bo
     stream::respond(stream::Received(answers))
 }
 
-struct Observer<B> {
+struct Onlooker<B> {
     queue: Queue<B>,
     give: mpsc::Sender<Result<Plain<pb::LeaderResponse>, Status>>,
 }
 
-impl<B: Backend> Observer<B> {
+impl<B: Backend> Onlooker<B> {
     /// Never ends but by an error.
     async fn run(&self) -> Result<std::convert::Infallible, Fault> {
         loop {
