@@ -13,6 +13,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -194,6 +195,9 @@ class Side:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        # A server may keep much room ready on disk, and every group, and every difference, has a new cluster.
+        for i in range(len(self.processes)):
+            shutil.rmtree(self.directory / f"m{i}", ignore_errors=True)
         self.processes = []
 
     def known_names(self):
