@@ -11,6 +11,7 @@ mod gate;
 pub mod hello;
 pub mod identity;
 mod leader;
+mod leaderless;
 mod leases;
 pub mod log;
 mod member;

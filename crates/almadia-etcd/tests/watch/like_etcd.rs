@@ -4,6 +4,7 @@
 use super::*;
 use crate::beside::{self, Etcd};
 use crate::double::kv_client;
+use Step::{Compact, Delete, Hear, Txn};
 use pb::kv_client::KvClient;
 
 /// One step of a course.
@@ -129,224 +130,279 @@ fn bare(mut answer: pb::WatchResponse) -> pb::WatchResponse {
     answer
 }
 
-/// The courses; each begins on a store of its own, at revision 1.
-fn courses() -> Vec<(&'static str, Vec<Step>)> {
-    let with_prev = |request| pb::WatchCreateRequest {
+fn with_prev(request: pb::WatchCreateRequest) -> pb::WatchCreateRequest {
+    pb::WatchCreateRequest {
         prev_kv: true,
         ..request
-    };
-    let named = |watch_id, request| pb::WatchCreateRequest { watch_id, ..request };
-    let filtered = |filters: &[i32], request| pb::WatchCreateRequest {
+    }
+}
+
+fn named(watch_id: i64, request: pb::WatchCreateRequest) -> pb::WatchCreateRequest {
+    pb::WatchCreateRequest { watch_id, ..request }
+}
+
+fn filtered(filters: &[i32], request: pb::WatchCreateRequest) -> pb::WatchCreateRequest {
+    pb::WatchCreateRequest {
         filters: filters.to_vec(),
         ..request
-    };
+    }
+}
+
+/// A name, and what is done.
+type Course = (&'static str, Vec<Step>);
+
+fn live() -> Course {
+    (
+        "live",
+        vec![
+            create(with_prev(all())),
+            Hear(1),
+            put("a", "1"),
+            Hear(1),
+            put("a", "2"),
+            Hear(1),
+            Txn("b", "c", "a"),
+            Hear(1),
+            Delete("a", "z"),
+            Hear(1),
+            Delete("a", "z"),
+            cancel(0),
+            Hear(1),
+            put("a", "3"),
+        ],
+    )
+}
+
+fn history() -> Course {
+    (
+        "history",
+        vec![
+            put("a", "1"),
+            put("b", "1"),
+            put("a", "2"),
+            Delete("a", "c"),
+            Txn("b", "c", "x"),
+            create(with_prev(from(1, all()))),
+            Hear(2),
+            create(from(4, one("a"))),
+            Hear(2),
+            create(from(6, one("c"))),
+            Hear(2),
+            create(from(7, one("c"))),
+            Hear(1),
+            put("c", "2"),
+            Hear(3),
+        ],
+    )
+}
+
+fn ids() -> Course {
+    (
+        "ids",
+        vec![
+            create(one("k")),
+            Hear(1),
+            create(named(1, one("k"))),
+            Hear(1),
+            create(one("k")),
+            Hear(1),
+            create(named(2, one("k"))),
+            Hear(1),
+            create(named(-5, one("k"))),
+            Hear(1),
+            create(named(-1, one("k"))),
+            Hear(1),
+            cancel(2),
+            Hear(1),
+            cancel(2),
+            cancel(77),
+            create(one("k")),
+            Hear(1),
+            create(named(2, one("k"))),
+            Hear(1),
+        ],
+    )
+}
+
+fn refusals() -> Course {
+    (
+        "refusals",
+        vec![
+            create(all_between("b", "a")),
+            Hear(1),
+            create(all_between("a", "a")),
+            Hear(1),
+            create(from(-1, one("k"))),
+            Hear(1),
+            create(from(-1, all_between("b", "a"))),
+            Hear(1),
+            create(named(3, from(-9, one("k")))),
+            Hear(1),
+            create(named(3, one("k"))),
+            Hear(1),
+            create(named(3, all_between("b", "a"))),
+            Hear(1),
+            create(named(3, from(-1, one("k")))),
+            Hear(1),
+            create(one("")),
+            Hear(1),
+            create(all_between("", "\0")),
+            Hear(1),
+        ],
+    )
+}
+
+fn filters() -> Course {
+    (
+        "filters",
+        vec![
+            create(filtered(&[0], all())),
+            Hear(1),
+            put("a", "1"),
+            Delete("a", ""),
+            Hear(1),
+            create(filtered(&[1], from(1, all()))),
+            Hear(2),
+            create(filtered(&[0, 1], from(1, all()))),
+            Hear(1),
+            put("b", "1"),
+            Hear(1),
+        ],
+    )
+}
+
+fn future() -> Course {
+    (
+        "future",
+        vec![
+            create(from(4, all())),
+            Hear(1),
+            put("a", "2"),
+            progress(),
+            put("a", "3"),
+            put("a", "4"),
+            Hear(1),
+            progress(),
+            Hear(1),
+        ],
+    )
+}
+
+fn notices() -> Course {
+    (
+        "progress",
+        vec![
+            progress(),
+            put("a", "1"),
+            create(all()),
+            Hear(1),
+            progress(),
+            Hear(1),
+            put("a", "2"),
+            Hear(1),
+            progress(),
+            Hear(1),
+            cancel(0),
+            Hear(1),
+            progress(),
+        ],
+    )
+}
+
+fn compacted() -> Course {
+    (
+        "compacted",
+        vec![
+            put("a", "2"),
+            put("b", "3"),
+            Delete("a", "c"),
+            put("a", "5"),
+            Compact(3),
+            create(with_prev(from(3, all()))),
+            Hear(2),
+            create(from(2, all())),
+            Hear(2),
+            create(named(1, one("k"))),
+            Hear(1),
+            progress(),
+            cancel(1),
+            Hear(1),
+            progress(),
+            Hear(0),
+        ],
+    )
+}
+
+fn compacted_deletion() -> Course {
+    (
+        "compacted deletion",
+        vec![
+            put("a", "2"),
+            put("b", "3"),
+            Delete("a", "c"),
+            put("a", "5"),
+            Compact(4),
+            create(with_prev(from(4, all()))),
+            Hear(2),
+            put("b", "6"),
+            Hear(1),
+        ],
+    )
+}
+
+fn up_to_date_while_compacted() -> Course {
+    (
+        "up to date while compacted",
+        vec![
+            create(with_prev(all())),
+            Hear(1),
+            put("a", "2"),
+            Hear(1),
+            Compact(2),
+            put("a", "3"),
+            Hear(1),
+            Compact(3),
+            progress(),
+            Hear(1),
+        ],
+    )
+}
+
+fn fragments() -> Course {
     let large = "v".repeat(600 * 1024);
     let cut = pb::WatchCreateRequest {
         fragment: true,
         ..with_prev(filtered(&[0], all()))
     };
-    use Step::{Compact, Delete, Hear, Txn};
+    (
+        "fragments",
+        vec![
+            Step::Put("a", large.clone()),
+            Step::Put("b", large.clone()),
+            Step::Put("c", large.clone()),
+            Step::Put("d", large),
+            create(cut),
+            Hear(1),
+            Delete("a", "z"),
+            Hear(2),
+        ],
+    )
+}
+
+/// The courses; each begins on a store of its own, at revision 1.
+fn courses() -> Vec<Course> {
     vec![
-        (
-            "live",
-            vec![
-                create(with_prev(all())),
-                Hear(1),
-                put("a", "1"),
-                Hear(1),
-                put("a", "2"),
-                Hear(1),
-                Txn("b", "c", "a"),
-                Hear(1),
-                Delete("a", "z"),
-                Hear(1),
-                Delete("a", "z"),
-                cancel(0),
-                Hear(1),
-                put("a", "3"),
-            ],
-        ),
-        (
-            "history",
-            vec![
-                put("a", "1"),
-                put("b", "1"),
-                put("a", "2"),
-                Delete("a", "c"),
-                Txn("b", "c", "x"),
-                create(with_prev(from(1, all()))),
-                Hear(2),
-                create(from(4, one("a"))),
-                Hear(2),
-                create(from(6, one("c"))),
-                Hear(2),
-                create(from(7, one("c"))),
-                Hear(1),
-                put("c", "2"),
-                Hear(3),
-            ],
-        ),
-        (
-            "ids",
-            vec![
-                create(one("k")),
-                Hear(1),
-                create(named(1, one("k"))),
-                Hear(1),
-                create(one("k")),
-                Hear(1),
-                create(named(2, one("k"))),
-                Hear(1),
-                create(named(-5, one("k"))),
-                Hear(1),
-                create(named(-1, one("k"))),
-                Hear(1),
-                cancel(2),
-                Hear(1),
-                cancel(2),
-                cancel(77),
-                create(one("k")),
-                Hear(1),
-                create(named(2, one("k"))),
-                Hear(1),
-            ],
-        ),
-        (
-            "refusals",
-            vec![
-                create(all_between("b", "a")),
-                Hear(1),
-                create(all_between("a", "a")),
-                Hear(1),
-                create(from(-1, one("k"))),
-                Hear(1),
-                create(from(-1, all_between("b", "a"))),
-                Hear(1),
-                create(named(3, from(-9, one("k")))),
-                Hear(1),
-                create(named(3, one("k"))),
-                Hear(1),
-                create(named(3, all_between("b", "a"))),
-                Hear(1),
-                create(named(3, from(-1, one("k")))),
-                Hear(1),
-                create(one("")),
-                Hear(1),
-                create(all_between("", "\0")),
-                Hear(1),
-            ],
-        ),
-        (
-            "filters",
-            vec![
-                create(filtered(&[0], all())),
-                Hear(1),
-                put("a", "1"),
-                Delete("a", ""),
-                Hear(1),
-                create(filtered(&[1], from(1, all()))),
-                Hear(2),
-                create(filtered(&[0, 1], from(1, all()))),
-                Hear(1),
-                put("b", "1"),
-                Hear(1),
-            ],
-        ),
-        (
-            "future",
-            vec![
-                create(from(4, all())),
-                Hear(1),
-                put("a", "2"),
-                progress(),
-                put("a", "3"),
-                put("a", "4"),
-                Hear(1),
-                progress(),
-                Hear(1),
-            ],
-        ),
-        (
-            "progress",
-            vec![
-                progress(),
-                put("a", "1"),
-                create(all()),
-                Hear(1),
-                progress(),
-                Hear(1),
-                put("a", "2"),
-                Hear(1),
-                progress(),
-                Hear(1),
-                cancel(0),
-                Hear(1),
-                progress(),
-            ],
-        ),
-        (
-            "compacted",
-            vec![
-                put("a", "2"),
-                put("b", "3"),
-                Delete("a", "c"),
-                put("a", "5"),
-                Compact(3),
-                create(with_prev(from(3, all()))),
-                Hear(2),
-                create(from(2, all())),
-                Hear(2),
-                create(named(1, one("k"))),
-                Hear(1),
-                progress(),
-                cancel(1),
-                Hear(1),
-                progress(),
-                Hear(0),
-            ],
-        ),
-        (
-            "compacted deletion",
-            vec![
-                put("a", "2"),
-                put("b", "3"),
-                Delete("a", "c"),
-                put("a", "5"),
-                Compact(4),
-                create(with_prev(from(4, all()))),
-                Hear(2),
-                put("b", "6"),
-                Hear(1),
-            ],
-        ),
-        (
-            "up to date while compacted",
-            vec![
-                create(with_prev(all())),
-                Hear(1),
-                put("a", "2"),
-                Hear(1),
-                Compact(2),
-                put("a", "3"),
-                Hear(1),
-                Compact(3),
-                progress(),
-                Hear(1),
-            ],
-        ),
-        (
-            "fragments",
-            vec![
-                Step::Put("a", large.clone()),
-                Step::Put("b", large.clone()),
-                Step::Put("c", large.clone()),
-                Step::Put("d", large),
-                create(cut),
-                Hear(1),
-                Delete("a", "z"),
-                Hear(2),
-            ],
-        ),
+        live(),
+        history(),
+        ids(),
+        refusals(),
+        filters(),
+        future(),
+        notices(),
+        compacted(),
+        compacted_deletion(),
+        up_to_date_while_compacted(),
+        fragments(),
     ]
 }
 

@@ -2,10 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 #[allow(dead_code)] // what is not needed here
-#[path = "../../almadia-member/tests/world/mod.rs"]
 mod world;
 
-use almadia_etcd::WatchBackend;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use world::{World, put};
@@ -19,7 +17,9 @@ async fn a_cluster_with_a_leader_ends_nothing() {
     world.start_all().await;
     let old = world.leader().await;
     let others: Vec<_> = world.ids().into_iter().filter(|id| *id != old).collect();
-    let ends = others.iter().map(|id| tokio::spawn(world.member(*id).leaderless(LIMIT)));
+    let ends = others
+        .iter()
+        .map(|id| tokio::spawn(world.member(*id).leaderless(LIMIT)));
     let ends: Vec<_> = ends.collect();
     let leading = tokio::spawn(world.member(old).leaderless(LIMIT));
     tokio::time::sleep(Duration::from_secs(60)).await;
