@@ -38,6 +38,8 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let server = Server::builder()
+        // `/metrics` is asked for without gRPC.
+        .accept_http1(true)
         .max_concurrent_streams(config.concurrent_streams_max)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)

@@ -9,6 +9,7 @@ use crate::caller::Caller;
 use crate::coalesce::{UnderWay, Working};
 use crate::config::Config;
 use crate::error::Fault;
+use crate::metrics::Handled;
 use crate::position::{self, Position};
 use crate::stop::Stop;
 use crate::stream::Messages;
@@ -24,7 +25,7 @@ use tonic::body::Body;
 use tonic::codegen::{Service, http};
 
 /// The services of etcd with their methods, so that an unknown one is told from one that comes later.
-const METHODS: [(&str, &[&str]); 12] = [
+pub(crate) const METHODS: [(&str, &[&str]); 12] = [
     ("almadia.v1.Admin", &["Log"]),
     ("grpc.health.v1.Health", &["Check", "Watch"]),
     ("grpc.reflection.v1.ServerReflection", &["ServerReflectionInfo"]),
@@ -109,6 +110,7 @@ pub(crate) struct Shared<B> {
     pub(crate) backend: Arc<B>,
     pub(crate) config: Config,
     pub(crate) access: Access,
+    pub(crate) handled: Handled,
     /// Streams end when the server stops.
     pub(crate) stop: Stop,
 }
@@ -146,6 +148,7 @@ impl<B: Backend> Edge<B> {
                 backend,
                 config,
                 access,
+                handled: Handled::default(),
                 stop: Stop::default(),
             }),
         }
@@ -175,7 +178,12 @@ impl<B: Backend> Service<http::Request<Body>> for Edge<B> {
         let shared = Arc::clone(&self.shared);
         let working = request.extensions().get::<UnderWay>().map(UnderWay::begin);
         Box::pin(async move {
-            let response = Self::answer(shared, request).await;
+            if request.method() == http::Method::GET && request.uri().path() == "/metrics" {
+                return Ok(shared.handled.respond());
+            }
+            let path = request.uri().clone();
+            let response = Self::answer(Arc::clone(&shared), request).await;
+            shared.handled.note(path.path(), &response);
             drop(working);
             Ok(response)
         })

@@ -19,11 +19,13 @@ pub mod membership;
 mod proposer;
 mod reads;
 pub mod restoring;
+mod start;
 mod upkeep;
 mod waiters;
 
 pub use almadia_consensus::{MemberInfo, Membered, Settings, Standing};
 pub use leader::AskError;
 pub use leases::TimeLeft;
-pub use member::{Applied, Ingredients, Member, ProposeError, ReadError, Status};
+pub use member::{Applied, Member, ProposeError, ReadError, Status};
 pub use membership::{Changed, MemberChangeError, MembershipRefusal, MoveLeaderError};
+pub use start::Ingredients;

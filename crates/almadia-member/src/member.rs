@@ -4,25 +4,18 @@
 //! itself. Cheap to clone.
 
 use crate::backup::Backup;
-use crate::comparison::{Comparer, Fence, Judge};
-use crate::forward::{client, service};
+use crate::comparison::Fence;
+use crate::forward::service;
 use crate::gate::SpaceGate;
-use crate::leader::{Answer, AskError, Asker, Duties, Question};
-use crate::leases::{LeaseDesk, Lessor, LessorParts};
+use crate::leader::{Answer, AskError, Duties, Question};
+use crate::leases::LeaseDesk;
 use crate::log::LogPage;
-use crate::membership::steward::Steward;
-use crate::membership::upkeep as membership_upkeep;
-use crate::proposer::{self, Proposals};
+use crate::proposer::Proposals;
 use crate::reads;
-use crate::upkeep::{Sizes, Upkeep};
-use crate::waiters::Waiters;
+use crate::upkeep::Sizes;
 use almadia_command::{ClusterId, Command, Kind, LogIndex, MemberId, Term};
-use almadia_consensus::{
-    AppliedBatch, ApplySink, Consensus, KeeperHandle, Lane, MemberInfo, Membered, Parts, PeerNetwork, Pipe,
-    Settings,
-};
-use almadia_disk::Disk;
-use almadia_store::{Outcome, Store, View, WatchHub};
+use almadia_consensus::{Consensus, KeeperHandle, Lane, Membered, Pipe};
+use almadia_store::{Outcome, View, WatchHub};
 use almadia_wal::Wal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -33,40 +26,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// How long a stop waits for another member to take leadership.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(3);
 
-/// What a member is made of.
-pub struct Ingredients {
-    /// The cluster it belongs to.
-    pub cluster: ClusterId,
-    /// Its id.
-    pub own: MemberId,
-    /// Its name.
-    pub name: String,
-    /// The members that founded the cluster.
-    pub founders: Vec<(MemberId, MemberInfo)>,
-    /// Timers of consensus.
-    pub settings: Settings,
-    /// How long a request waits for its outcome before the answer is "unknown".
-    pub request_limit: Duration,
-    /// Where clients reach it.
-    pub client_urls: Vec<String>,
-    /// Evenly distributed numbers, for the ids of new members.
-    pub random: Box<dyn FnMut() -> u64 + Send>,
-    /// A number drawn for this start of the process.
-    pub drawn: u32,
-    /// The disk under log and store.
-    pub disk: Arc<dyn Disk>,
-    /// The log.
-    pub wal: Wal,
-    /// The store as its manifest had it.
-    pub store: Store,
-    /// Where file work is done.
-    pub keeper: KeeperHandle,
-    /// The way to the peers.
-    pub network: Arc<dyn PeerNetwork>,
-    /// Where consensus and its tasks run: apart from the clients, so that no load delays a heartbeat.
-    pub consensus_runtime: Handle,
-}
-
 /// A member that runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Member {
@@ -74,28 +33,28 @@ pub struct Member {
 }
 
 pub(crate) struct Inner {
-    cluster: ClusterId,
-    own: MemberId,
-    name: String,
+    pub(crate) cluster: ClusterId,
+    pub(crate) own: MemberId,
+    pub(crate) name: String,
     pub(crate) request_limit: Duration,
     pub(crate) consensus: Consensus,
-    proposals: Proposals,
-    reads: mpsc::Sender<reads::Queued>,
-    duties: Duties,
-    leases: LeaseDesk,
+    pub(crate) proposals: Proposals,
+    pub(crate) reads: mpsc::Sender<reads::Queued>,
+    pub(crate) duties: Duties,
+    pub(crate) leases: LeaseDesk,
     pub(crate) random: Mutex<Box<dyn FnMut() -> u64 + Send>>,
     pub(crate) applied: watch::Receiver<LogIndex>,
     pub(crate) is_learner: AtomicBool,
     pub(crate) removed: watch::Sender<bool>,
-    recovered: watch::Receiver<bool>,
-    watches: WatchHub,
-    wal: Wal,
-    keeper: KeeperHandle,
-    gate: SpaceGate,
-    fence: Fence,
-    sizes: Arc<Sizes>,
-    taken: Arc<service::Taken>,
-    consensus_runtime: Handle,
+    pub(crate) recovered: watch::Receiver<bool>,
+    pub(crate) watches: WatchHub,
+    pub(crate) wal: Wal,
+    pub(crate) keeper: KeeperHandle,
+    pub(crate) gate: SpaceGate,
+    pub(crate) fence: Fence,
+    pub(crate) sizes: Arc<Sizes>,
+    pub(crate) taken: Arc<service::Taken>,
+    pub(crate) consensus_runtime: Handle,
 }
 
 /// An applied command.
@@ -187,137 +146,7 @@ pub struct Status {
     pub members: Vec<Membered>,
 }
 
-/// Passes applied batches from the consensus runtime to the clients' one: one message, and the wake-ups of the callers
-/// happen where the callers run.
-struct Sink {
-    batches: mpsc::UnboundedSender<AppliedBatch>,
-    applied: watch::Sender<LogIndex>,
-    installed: watch::Sender<u64>,
-}
-
-impl ApplySink for Sink {
-    fn applied(&self, batch: AppliedBatch) {
-        self.applied.send_replace(batch.index);
-        if batch.skipped {
-            self.installed.send_modify(|installed| *installed += 1);
-        }
-        // Unbounded but small: outcomes in it have callers, and those are bounded by the proposer's queue.
-        let _ = self.batches.send(batch);
-    }
-}
-
 impl Member {
-    /// Starts a member on the current tokio runtime (that of the clients) and `consensus_runtime`.
-    ///
-    /// # Errors
-    /// When the log or the store cannot be taken over.
-    pub async fn start(parts: Ingredients) -> Result<Self, almadia_consensus::Ended> {
-        let waiters = Arc::new(Waiters::new(parts.drawn));
-        let (batches, queue) = mpsc::unbounded_channel();
-        let (tell_applied, applied) = watch::channel(parts.store.views().load().applied().0);
-        let (tell_installed, installed) = watch::channel(0);
-        tokio::spawn(settle(queue, waiters.clone()));
-        let watches = parts.store.watches();
-        tokio::spawn(watches.clone().run());
-        let runtime = parts.consensus_runtime;
-        let wal = parts.wal.clone();
-        let consensus = Parts {
-            own: parts.own,
-            settings: parts.settings,
-            wal: parts.wal,
-            store: parts.store,
-            keeper: parts.keeper.clone(),
-            network: parts.network.clone(),
-            sink: Arc::new(Sink {
-                batches,
-                applied: tell_applied,
-                installed: tell_installed,
-            }),
-        };
-        let consensus = start_consensus(&runtime, consensus, parts.founders).await?;
-        let forward = client::start(parts.own, consensus.clone(), parts.network, waiters.clone());
-        let proposals = proposer::start(
-            &runtime,
-            parts.own,
-            consensus.clone(),
-            waiters.clone(),
-            forward.clone(),
-        );
-        let proposals = Proposals::new(proposals, parts.request_limit);
-        let lessor = Lessor::start(LessorParts {
-            consensus: consensus.clone(),
-            proposals: proposals.clone(),
-            applied: applied.clone(),
-        });
-        let judge = Judge::new(parts.own, consensus.clone());
-        // A few heartbeats may be lost before a member counts as down.
-        let silent_max =
-            Duration::from_millis(2 * parts.settings.election_max_ms).max(Duration::from_secs(1));
-        let steward = Steward::new(parts.own, consensus.clone(), silent_max);
-        let duties = Duties::new(consensus.clone(), lessor, judge.clone(), steward.clone());
-        let asker = Asker {
-            consensus: consensus.clone(),
-            forward: forward.clone(),
-            duties: duties.clone(),
-            limit: parts.request_limit,
-        };
-        let fence = Fence::default();
-        let comparer = Comparer {
-            own: parts.own,
-            consensus: consensus.clone(),
-            keeper: parts.keeper.clone(),
-            asker: asker.clone(),
-            judge,
-            fence: fence.clone(),
-            installed,
-        };
-        runtime.spawn(comparer.run());
-        let (gate, sizes) = (SpaceGate::default(), Arc::new(Sizes::default()));
-        let upkeep = Upkeep {
-            consensus: consensus.clone(),
-            keeper: parts.keeper.clone(),
-            wal: wal.clone(),
-            disk: parts.disk,
-            gate: gate.clone(),
-            sizes: sizes.clone(),
-            waiters,
-        };
-        runtime.spawn(upkeep.run());
-        let card = membership_upkeep::Card {
-            name: parts.name.clone(),
-            client_urls: parts.client_urls,
-        };
-        let inner = Inner {
-            cluster: parts.cluster,
-            own: parts.own,
-            name: parts.name,
-            request_limit: parts.request_limit,
-            reads: reads::start(consensus.clone(), applied.clone(), forward),
-            duties,
-            leases: LeaseDesk::new(parts.own, parts.drawn, asker, parts.request_limit),
-            random: Mutex::new(parts.random),
-            applied,
-            is_learner: AtomicBool::new(false),
-            removed: watch::Sender::new(false),
-            recovered: watch_recovery(&runtime, consensus.clone()),
-            watches,
-            consensus,
-            proposals,
-            wal,
-            keeper: parts.keeper,
-            gate,
-            fence,
-            sizes,
-            taken: Arc::default(),
-            consensus_runtime: runtime.clone(),
-        };
-        let member = Self {
-            inner: Arc::new(inner),
-        };
-        runtime.spawn(membership_upkeep::run(member.clone(), steward, card));
-        Ok(member)
-    }
-
     /// Has a command carried out, wherever the leader is, and waits for the outcome. A change of leader in between
     /// goes unnoticed: the command is carried out exactly once or not at all, or the answer is "timed out".
     ///
@@ -537,35 +366,5 @@ impl Member {
             Err(_) => tracing::warn!("nobody took leadership in time; stopping all the same"),
         }
         self.inner.consensus.shutdown().await;
-    }
-}
-
-async fn start_consensus(
-    runtime: &Handle,
-    parts: Parts,
-    founders: Vec<(MemberId, MemberInfo)>,
-) -> Result<Consensus, almadia_consensus::Ended> {
-    let started = runtime.spawn(async move {
-        let consensus = Consensus::start(parts).await?;
-        consensus.found(&founders).await?;
-        Ok(consensus)
-    });
-    started.await.expect("starting consensus does not panic")
-}
-
-fn watch_recovery(runtime: &Handle, consensus: Consensus) -> watch::Receiver<bool> {
-    let (tell, recovered) = watch::channel(false);
-    runtime.spawn(async move {
-        if consensus.recovered().await.is_ok() {
-            tell.send_replace(true);
-        }
-    });
-    recovered
-}
-
-/// Settles batch after batch, in order, on the clients' runtime.
-async fn settle(mut batches: mpsc::UnboundedReceiver<AppliedBatch>, waiters: Arc<Waiters>) {
-    while let Some(batch) = batches.recv().await {
-        waiters.applied(batch);
     }
 }

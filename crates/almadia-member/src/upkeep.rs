@@ -197,7 +197,8 @@ impl Upkeep {
         let work = move |keeper: &mut almadia_store::disk::Keeper| {
             let spares = wal.prepare_spares();
             let garbage = keeper.collect_garbage(&view);
-            (keeper.disk_bytes(), spares.err(), garbage.err())
+            let disk_bytes = keeper.disk_bytes() + keeper.manifest_bytes();
+            (disk_bytes, spares.err(), garbage.err())
         };
         let done = self
             .keeper

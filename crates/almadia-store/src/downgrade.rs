@@ -56,7 +56,10 @@ mod tests {
         let mut downgrade = Downgrade::default();
         assert_eq!(downgrade.change(&change("")), Err(Refusal::NoDowngrade));
         assert_eq!(downgrade.change(&change("3.6.0")), Ok(Answer::Downgrade));
-        assert_eq!(downgrade.change(&change("3.6.0")), Err(Refusal::DowngradeInProgress));
+        assert_eq!(
+            downgrade.change(&change("3.6.0")),
+            Err(Refusal::DowngradeInProgress)
+        );
         assert_eq!(Downgrade::decode(downgrade.encode()), Ok(downgrade.clone()));
         assert_eq!(downgrade.change(&change("")), Ok(Answer::Downgrade));
         assert_eq!(downgrade, Downgrade::default());

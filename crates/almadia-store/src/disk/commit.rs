@@ -32,7 +32,9 @@ impl Keeper {
         manifest.next_generation = self.next_generation;
         self.next_number += 1;
         let name = names::manifest(manifest.number);
-        self.write_manifest(&name, &manifest.encode())?;
+        let bytes = manifest.encode();
+        self.write_manifest(&name, &bytes)?;
+        self.manifest_bytes = bytes.len() as u64;
         let dropped = self
             .previous
             .replace(std::mem::replace(&mut self.current, manifest));

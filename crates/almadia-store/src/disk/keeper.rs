@@ -76,6 +76,8 @@ pub struct Keeper {
     /// The generation that was scrubbed last.
     pub(super) scrubbed: u64,
     pub(super) snapshots_made: u64,
+    /// Of the newest manifest.
+    pub(super) manifest_bytes: u64,
     pub(super) damages: Vec<Damage>,
 }
 
@@ -106,6 +108,11 @@ impl Keeper {
         let by_generation: BTreeMap<u64, u64> =
             kept.map(|segment| (segment.generation, segment.bytes)).collect();
         by_generation.values().sum()
+    }
+
+    /// Bytes of the newest manifest.
+    pub fn manifest_bytes(&self) -> u64 {
+        self.manifest_bytes
     }
 
     /// About how many bytes of the newest checkpoint's segments hold records that can still be read. What has not

@@ -92,6 +92,7 @@ impl Keeper {
             rewrite: None,
             scrubbed: 0,
             snapshots_made: 0,
+            manifest_bytes: current.encode().len() as u64,
             damages,
             current,
         })

@@ -1,0 +1,301 @@
+//! How a member comes to life: consensus, the ways to the leader, what the leader does, and the care for itself, in that
+//! order. Nothing here runs on when [`Member::start`] has returned but the tasks it has started.
+
+use crate::comparison::{Comparer, Fence, Judge};
+use crate::forward::client;
+use crate::gate::SpaceGate;
+use crate::leader::{Asker, Duties};
+use crate::leases::{LeaseDesk, Lessor, LessorParts};
+use crate::member::{Inner, Member};
+use crate::membership::steward::Steward;
+use crate::membership::upkeep as membership_upkeep;
+use crate::proposer::{self, Proposals};
+use crate::reads;
+use crate::upkeep::{Sizes, Upkeep};
+use crate::waiters::Waiters;
+use almadia_command::{ClusterId, LogIndex, MemberId};
+use almadia_consensus::{
+    AppliedBatch, ApplySink, Consensus, Ended, KeeperHandle, MemberInfo, Parts, PeerNetwork, Settings,
+};
+use almadia_disk::Disk;
+use almadia_store::Store;
+use almadia_wal::Wal;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+
+/// What a member is made of.
+pub struct Ingredients {
+    /// The cluster it belongs to.
+    pub cluster: ClusterId,
+    /// Its id.
+    pub own: MemberId,
+    /// Its name.
+    pub name: String,
+    /// The members that founded the cluster.
+    pub founders: Vec<(MemberId, MemberInfo)>,
+    /// Timers of consensus.
+    pub settings: Settings,
+    /// How long a request waits for its outcome before the answer is "unknown".
+    pub request_limit: Duration,
+    /// Where clients reach it.
+    pub client_urls: Vec<String>,
+    /// Evenly distributed numbers, for the ids of new members.
+    pub random: Box<dyn FnMut() -> u64 + Send>,
+    /// A number drawn for this start of the process.
+    pub drawn: u32,
+    /// The disk under log and store.
+    pub disk: Arc<dyn Disk>,
+    /// The log.
+    pub wal: Wal,
+    /// The store as its manifest had it.
+    pub store: Store,
+    /// Where file work is done.
+    pub keeper: KeeperHandle,
+    /// The way to the peers.
+    pub network: Arc<dyn PeerNetwork>,
+    /// Where consensus and its tasks run: apart from the clients, so that no load delays a heartbeat.
+    pub consensus_runtime: Handle,
+}
+
+/// Passes applied batches from the consensus runtime to the clients' one: one message, and the wake-ups of the callers
+/// happen where the callers run.
+struct Sink {
+    batches: mpsc::UnboundedSender<AppliedBatch>,
+    applied: watch::Sender<LogIndex>,
+    installed: watch::Sender<u64>,
+}
+
+impl ApplySink for Sink {
+    fn applied(&self, batch: AppliedBatch) {
+        self.applied.send_replace(batch.index);
+        if batch.skipped {
+            self.installed.send_modify(|installed| *installed += 1);
+        }
+        // Unbounded but small: outcomes in it have callers, and those are bounded by the proposer's queue.
+        let _ = self.batches.send(batch);
+    }
+}
+
+/// What is heard of applying, for those who wait for it.
+struct Heard {
+    waiters: Arc<Waiters>,
+    applied: watch::Receiver<LogIndex>,
+    installed: watch::Receiver<u64>,
+}
+
+/// The sink for applied batches, and what is heard of them.
+fn listen(store: &Store, drawn: u32) -> (Arc<Sink>, Heard) {
+    let waiters = Arc::new(Waiters::new(drawn));
+    let (batches, queue) = mpsc::unbounded_channel();
+    let (tell_applied, applied) = watch::channel(store.views().load().applied().0);
+    let (tell_installed, installed) = watch::channel(0);
+    tokio::spawn(settle(queue, waiters.clone()));
+    let sink = Sink {
+        batches,
+        applied: tell_applied,
+        installed: tell_installed,
+    };
+    let heard = Heard {
+        waiters,
+        applied,
+        installed,
+    };
+    (Arc::new(sink), heard)
+}
+
+/// What a member does while it leads, and how it asks whoever does.
+struct Leading {
+    judge: Judge,
+    steward: Steward,
+    asker: Asker,
+}
+
+impl Leading {
+    fn start(
+        manner: &Manner,
+        consensus: &Consensus,
+        forward: &mpsc::Sender<client::Outgoing>,
+        proposals: &Proposals,
+        heard: &Heard,
+    ) -> Self {
+        let lessor = Lessor::start(LessorParts {
+            consensus: consensus.clone(),
+            proposals: proposals.clone(),
+            applied: heard.applied.clone(),
+        });
+        let judge = Judge::new(manner.own, consensus.clone());
+        // A few heartbeats may be lost before a member counts as down.
+        let silent_max = Duration::from_millis(2 * manner.election_max_ms).max(Duration::from_secs(1));
+        let steward = Steward::new(manner.own, consensus.clone(), silent_max);
+        let duties = Duties::new(consensus.clone(), lessor, judge.clone(), steward.clone());
+        let asker = Asker {
+            consensus: consensus.clone(),
+            forward: forward.clone(),
+            duties,
+            limit: manner.request_limit,
+        };
+        Self {
+            judge,
+            steward,
+            asker,
+        }
+    }
+}
+
+/// What of the ingredients is needed again and again.
+#[derive(Clone, Copy)]
+struct Manner {
+    own: MemberId,
+    election_max_ms: u64,
+    request_limit: Duration,
+}
+
+/// A member's care for itself: its signs to the others.
+struct Care {
+    fence: Fence,
+    gate: SpaceGate,
+    sizes: Arc<Sizes>,
+}
+
+/// Starts the tasks that look after log, store and disk.
+fn take_care(
+    own: MemberId,
+    runtime: &Handle,
+    (keeper, wal, disk): (&KeeperHandle, &Wal, Arc<dyn Disk>),
+    leading: &Leading,
+    heard: &Heard,
+) -> Care {
+    let consensus = &leading.asker.consensus;
+    let care = Care {
+        fence: Fence::default(),
+        gate: SpaceGate::default(),
+        sizes: Arc::default(),
+    };
+    let comparer = Comparer {
+        own,
+        consensus: consensus.clone(),
+        keeper: keeper.clone(),
+        asker: leading.asker.clone(),
+        judge: leading.judge.clone(),
+        fence: care.fence.clone(),
+        installed: heard.installed.clone(),
+    };
+    runtime.spawn(comparer.run());
+    let upkeep = Upkeep {
+        consensus: consensus.clone(),
+        keeper: keeper.clone(),
+        wal: wal.clone(),
+        disk,
+        gate: care.gate.clone(),
+        sizes: care.sizes.clone(),
+        waiters: heard.waiters.clone(),
+    };
+    runtime.spawn(upkeep.run());
+    care
+}
+
+impl Member {
+    /// Starts a member on the current tokio runtime (that of the clients) and `consensus_runtime`.
+    ///
+    /// # Errors
+    /// When the log or the store cannot be taken over.
+    pub async fn start(parts: Ingredients) -> Result<Self, Ended> {
+        let (sink, heard) = listen(&parts.store, parts.drawn);
+        let watches = parts.store.watches();
+        tokio::spawn(watches.clone().run());
+        let runtime = parts.consensus_runtime;
+        let (own, wal, keeper) = (parts.own, parts.wal.clone(), parts.keeper.clone());
+        let manner = Manner {
+            own,
+            election_max_ms: parts.settings.election_max_ms,
+            request_limit: parts.request_limit,
+        };
+        let consensus = Parts {
+            own,
+            settings: parts.settings,
+            wal: parts.wal,
+            store: parts.store,
+            keeper: parts.keeper,
+            network: parts.network.clone(),
+            sink,
+        };
+        let consensus = start_consensus(&runtime, consensus, parts.founders).await?;
+        let forward = client::start(own, consensus.clone(), parts.network, heard.waiters.clone());
+        let queue = proposer::start(
+            &runtime,
+            own,
+            consensus.clone(),
+            heard.waiters.clone(),
+            forward.clone(),
+        );
+        let proposals = Proposals::new(queue, parts.request_limit);
+        let leading = Leading::start(&manner, &consensus, &forward, &proposals, &heard);
+        let care = take_care(own, &runtime, (&keeper, &wal, parts.disk), &leading, &heard);
+        let card = membership_upkeep::Card {
+            name: parts.name.clone(),
+            client_urls: parts.client_urls,
+        };
+        let inner = Inner {
+            cluster: parts.cluster,
+            own,
+            name: parts.name,
+            request_limit: parts.request_limit,
+            reads: reads::start(consensus.clone(), heard.applied.clone(), forward),
+            duties: leading.asker.duties.clone(),
+            leases: LeaseDesk::new(own, parts.drawn, leading.asker, parts.request_limit),
+            random: Mutex::new(parts.random),
+            applied: heard.applied,
+            is_learner: AtomicBool::new(false),
+            removed: watch::Sender::new(false),
+            recovered: watch_recovery(&runtime, consensus.clone()),
+            watches,
+            consensus,
+            proposals,
+            wal,
+            keeper,
+            gate: care.gate,
+            fence: care.fence,
+            sizes: care.sizes,
+            taken: Arc::default(),
+            consensus_runtime: runtime.clone(),
+        };
+        let member = Self {
+            inner: Arc::new(inner),
+        };
+        runtime.spawn(membership_upkeep::run(member.clone(), leading.steward, card));
+        Ok(member)
+    }
+}
+
+async fn start_consensus(
+    runtime: &Handle,
+    parts: Parts,
+    founders: Vec<(MemberId, MemberInfo)>,
+) -> Result<Consensus, almadia_consensus::Ended> {
+    let started = runtime.spawn(async move {
+        let consensus = Consensus::start(parts).await?;
+        consensus.found(&founders).await?;
+        Ok(consensus)
+    });
+    started.await.expect("starting consensus does not panic")
+}
+
+fn watch_recovery(runtime: &Handle, consensus: Consensus) -> watch::Receiver<bool> {
+    let (tell, recovered) = watch::channel(false);
+    runtime.spawn(async move {
+        if consensus.recovered().await.is_ok() {
+            tell.send_replace(true);
+        }
+    });
+    recovered
+}
+
+/// Settles batch after batch, in order, on the clients' runtime.
+async fn settle(mut batches: mpsc::UnboundedReceiver<AppliedBatch>, waiters: Arc<Waiters>) {
+    while let Some(batch) = batches.recv().await {
+        waiters.applied(batch);
+    }
+}
