@@ -4,8 +4,8 @@ use crate::member::{Member, ReadError};
 use std::time::Duration;
 
 impl Member {
-    /// Returns once this member has known no leader for `limit`, without interruption. A leader that is cut off does not
-    /// step down by itself: one that leads is asked to prove it now and then.
+    /// Returns once this member has known no leader for `limit`, without interruption. Who is cut off may go on
+    /// believing in a leader, itself or another: it is asked now and then whether a read can be confirmed.
     pub fn leaderless(&self, limit: Duration) -> impl Future<Output = ()> + Send + 'static {
         let (member, mut standing) = (self.clone(), self.standing());
         async move {
@@ -18,14 +18,12 @@ impl Member {
                         Ok(goes_on) => goes_on,
                         Err(_) => return,
                     }
-                } else if now.leading {
+                } else {
                     match tokio::time::timeout(limit, standing.changed()).await {
                         Ok(changed) => changed.is_ok(),
                         Err(_) if member.is_cut_off(limit).await => return,
                         Err(_) => true,
                     }
-                } else {
-                    standing.changed().await.is_ok()
                 };
                 if !goes_on {
                     // The member stops, which is another reason to end.
@@ -35,7 +33,7 @@ impl Member {
         }
     }
 
-    /// Whether a leader cannot reach a majority.
+    /// Whether no leader with a majority can be reached.
     async fn is_cut_off(&self, limit: Duration) -> bool {
         let proof = tokio::time::timeout(limit, self.read_barrier()).await;
         matches!(proof, Err(_) | Ok(Err(ReadError::NoLeader | ReadError::TimedOut)))
