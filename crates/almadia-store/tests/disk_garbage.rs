@@ -146,7 +146,11 @@ fn memory_is_given_back_after_a_checkpoint() {
     assert_eq!(count(&mut member), 200);
     member.checkpoint().unwrap();
     while member.store.compact_slice(100) {}
-    assert_eq!(count(&mut member), 1, "what the compacted revision itself changed");
+    assert_eq!(
+        count(&mut member),
+        1,
+        "what the compacted revision itself changed"
+    );
 }
 
 /// The number of segments stays bounded however many checkpoints there are.

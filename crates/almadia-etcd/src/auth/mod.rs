@@ -92,6 +92,14 @@ pub(crate) async fn serve<B: Backend>(
             call.unary(shared, |_, request| login::authenticate(shared, request))
                 .await
         }
+        _ if method.starts_with("User") => return serve_users(shared, method, call).await,
+        _ => return serve_roles(shared, method, call).await,
+    };
+    Some(response)
+}
+
+async fn serve_users<B: Backend>(shared: &Shared<B>, method: &str, call: Call) -> Option<Response<Body>> {
+    let response = match method {
         "UserAdd" => {
             call.unary(shared, |caller, request| users::add(shared, caller, request))
                 .await
@@ -128,6 +136,13 @@ pub(crate) async fn serve<B: Backend>(
             })
             .await
         }
+        _ => return None,
+    };
+    Some(response)
+}
+
+async fn serve_roles<B: Backend>(shared: &Shared<B>, method: &str, call: Call) -> Option<Response<Body>> {
+    let response = match method {
         "RoleAdd" => {
             call.unary(shared, |caller, request| roles::add(shared, caller, request))
                 .await

@@ -13,205 +13,162 @@ enum Open {
     RootInside,
 }
 
-/// The methods with a request that is well formed and concerns keys that `ann` may use.
-fn methods() -> Vec<(&'static str, Vec<u8>, Open)> {
-    let bytes = |message: &dyn Fn() -> Vec<u8>| message();
-    let key = || "a".into();
-    let mut methods = vec![
-        (
-            "KV/Range",
-            pb::RangeRequest {
-                key: key(),
-                ..Default::default()
-            }
-            .encode_to_vec(),
-            Open::Users,
-        ),
-        (
-            "KV/Put",
-            pb::PutRequest {
-                key: key(),
-                ..Default::default()
-            }
-            .encode_to_vec(),
-            Open::Users,
-        ),
-        (
-            "KV/DeleteRange",
-            pb::DeleteRangeRequest {
-                key: key(),
-                ..Default::default()
-            }
-            .encode_to_vec(),
-            Open::Users,
-        ),
-        ("KV/Txn", pb::TxnRequest::default().encode_to_vec(), Open::Users),
-        (
-            "KV/Compact",
-            pb::CompactionRequest {
-                revision: 1,
-                physical: false,
-            }
-            .encode_to_vec(),
-            Open::Root,
-        ),
-        (
+/// A method, a request that is well formed and concerns keys that `ann` may use, and who may call it.
+type Case = (&'static str, Vec<u8>, Open);
+
+fn case(method: &'static str, request: &impl Message, open: Open) -> Case {
+    (method, request.encode_to_vec(), open)
+}
+
+/// All methods.
+fn methods() -> Vec<Case> {
+    [kv(), leases(), member(), users(), roles()].concat()
+}
+
+fn kv() -> Vec<Case> {
+    let range = pb::RangeRequest {
+        key: "a".into(),
+        ..Default::default()
+    };
+    let put = pb::PutRequest {
+        key: "a".into(),
+        ..Default::default()
+    };
+    let delete = pb::DeleteRangeRequest {
+        key: "a".into(),
+        ..Default::default()
+    };
+    let compact = pb::CompactionRequest {
+        revision: 1,
+        physical: false,
+    };
+    vec![
+        case("KV/Range", &range, Open::Users),
+        case("KV/Put", &put, Open::Users),
+        case("KV/DeleteRange", &delete, Open::Users),
+        case("KV/Txn", &pb::TxnRequest::default(), Open::Users),
+        case("KV/Compact", &compact, Open::Root),
+    ]
+}
+
+fn leases() -> Vec<Case> {
+    let left = pb::LeaseTimeToLiveRequest { id: 5, keys: true };
+    vec![
+        case(
             "Lease/LeaseGrant",
-            pb::LeaseGrantRequest { ttl: 60, id: 5 }.encode_to_vec(),
+            &pb::LeaseGrantRequest { ttl: 60, id: 5 },
             Open::Users,
         ),
-        (
-            "Lease/LeaseTimeToLive",
-            pb::LeaseTimeToLiveRequest { id: 5, keys: true }.encode_to_vec(),
-            Open::Users,
-        ),
-        (
-            "Lease/LeaseLeases",
-            pb::LeaseLeasesRequest {}.encode_to_vec(),
-            Open::Users,
-        ),
-        (
+        case("Lease/LeaseTimeToLive", &left, Open::Users),
+        case("Lease/LeaseLeases", &pb::LeaseLeasesRequest {}, Open::Users),
+        case(
             "Lease/LeaseRevoke",
-            pb::LeaseRevokeRequest { id: 5 }.encode_to_vec(),
+            &pb::LeaseRevokeRequest { id: 5 },
             Open::Users,
         ),
-        (
-            "Cluster/MemberList",
-            pb::MemberListRequest { linearizable: false }.encode_to_vec(),
-            Open::Users,
-        ),
-        (
-            "Maintenance/Status",
-            pb::StatusRequest {}.encode_to_vec(),
-            Open::Root,
-        ),
-        (
-            "Maintenance/Alarm",
-            pb::AlarmRequest::default().encode_to_vec(),
-            Open::Users,
-        ),
-        (
-            "Maintenance/Alarm",
-            pb::AlarmRequest {
-                action: 1,
-                alarm: 1,
-                member_id: 9,
-            }
-            .encode_to_vec(),
-            Open::Root,
-        ),
-        (
-            "Maintenance/Alarm",
-            pb::AlarmRequest {
-                action: 2,
-                alarm: 1,
-                member_id: 9,
-            }
-            .encode_to_vec(),
-            Open::Root,
-        ),
-        (
+    ]
+}
+
+fn member() -> Vec<Case> {
+    let alarm = |action| pb::AlarmRequest {
+        action,
+        alarm: 1,
+        member_id: 9,
+    };
+    let list = pb::MemberListRequest { linearizable: false };
+    vec![
+        case("Cluster/MemberList", &list, Open::Users),
+        case("Maintenance/Status", &pb::StatusRequest {}, Open::Root),
+        case("Maintenance/Alarm", &pb::AlarmRequest::default(), Open::Users),
+        case("Maintenance/Alarm", &alarm(1), Open::Root),
+        case("Maintenance/Alarm", &alarm(2), Open::Root),
+        case(
             "Maintenance/Defragment",
-            pb::DefragmentRequest {}.encode_to_vec(),
+            &pb::DefragmentRequest {},
             Open::RootInside,
         ),
-        (
-            "Maintenance/Hash",
-            pb::HashRequest {}.encode_to_vec(),
-            Open::RootInside,
-        ),
-        (
+        case("Maintenance/Hash", &pb::HashRequest {}, Open::RootInside),
+        case(
             "Maintenance/HashKV",
-            pb::HashKvRequest { revision: 0 }.encode_to_vec(),
+            &pb::HashKvRequest { revision: 0 },
             Open::RootInside,
         ),
-        (
-            "Auth/AuthStatus",
-            bytes(&|| pb::AuthStatusRequest {}.encode_to_vec()),
-            Open::Everybody,
-        ),
-    ];
-    let root_only = [
-        ("Auth/AuthEnable", pb::AuthEnableRequest {}.encode_to_vec()),
-        (
-            "Auth/UserAdd",
-            pb::AuthUserAddRequest {
-                name: "n".into(),
-                ..Default::default()
-            }
-            .encode_to_vec(),
-        ),
-        ("Auth/UserList", pb::AuthUserListRequest {}.encode_to_vec()),
-        (
-            "Auth/UserGet",
-            pb::AuthUserGetRequest { name: "root".into() }.encode_to_vec(),
-        ),
-        (
-            "Auth/UserChangePassword",
-            pb::AuthUserChangePasswordRequest {
-                name: "n".into(),
-                ..Default::default()
-            }
-            .encode_to_vec(),
-        ),
-        (
+        case("Auth/AuthStatus", &pb::AuthStatusRequest {}, Open::Everybody),
+        case("Auth/AuthEnable", &pb::AuthEnableRequest {}, Open::Root),
+    ]
+}
+
+/// In an order in which root's calls succeed, together with [`roles`].
+fn users() -> Vec<Case> {
+    let add = pb::AuthUserAddRequest {
+        name: "n".into(),
+        ..Default::default()
+    };
+    let change = pb::AuthUserChangePasswordRequest {
+        name: "n".into(),
+        ..Default::default()
+    };
+    let get = pb::AuthUserGetRequest { name: "root".into() };
+    vec![
+        case("Auth/UserAdd", &add, Open::Root),
+        case("Auth/UserList", &pb::AuthUserListRequest {}, Open::Root),
+        case("Auth/UserGet", &get, Open::Root),
+        case("Auth/UserChangePassword", &change, Open::Root),
+    ]
+}
+
+fn roles() -> Vec<Case> {
+    let name = || "n".to_owned();
+    let permission = authpb::Permission {
+        perm_type: 0,
+        key: "x".into(),
+        range_end: Bytes::new(),
+    };
+    let grant = pb::AuthRoleGrantPermissionRequest {
+        name: name(),
+        perm: Some(permission),
+    };
+    let revoke = pb::AuthRoleRevokePermissionRequest {
+        role: name(),
+        key: "x".into(),
+        range_end: Bytes::new(),
+    };
+    let give = pb::AuthUserGrantRoleRequest {
+        user: name(),
+        role: name(),
+    };
+    let take = pb::AuthUserRevokeRoleRequest {
+        name: name(),
+        role: name(),
+    };
+    vec![
+        case(
             "Auth/RoleAdd",
-            pb::AuthRoleAddRequest { name: "n".into() }.encode_to_vec(),
+            &pb::AuthRoleAddRequest { name: name() },
+            Open::Root,
         ),
-        ("Auth/RoleList", pb::AuthRoleListRequest {}.encode_to_vec()),
-        (
+        case("Auth/RoleList", &pb::AuthRoleListRequest {}, Open::Root),
+        case(
             "Auth/RoleGet",
-            pb::AuthRoleGetRequest { role: "n".into() }.encode_to_vec(),
+            &pb::AuthRoleGetRequest { role: name() },
+            Open::Root,
         ),
-        (
-            "Auth/UserGrantRole",
-            pb::AuthUserGrantRoleRequest {
-                user: "n".into(),
-                role: "n".into(),
-            }
-            .encode_to_vec(),
-        ),
-        (
-            "Auth/UserRevokeRole",
-            pb::AuthUserRevokeRoleRequest {
-                name: "n".into(),
-                role: "n".into(),
-            }
-            .encode_to_vec(),
-        ),
-        (
-            "Auth/RoleGrantPermission",
-            pb::AuthRoleGrantPermissionRequest {
-                name: "n".into(),
-                perm: Some(authpb::Permission {
-                    perm_type: 0,
-                    key: "x".into(),
-                    range_end: Bytes::new(),
-                }),
-            }
-            .encode_to_vec(),
-        ),
-        (
-            "Auth/RoleRevokePermission",
-            pb::AuthRoleRevokePermissionRequest {
-                role: "n".into(),
-                key: "x".into(),
-                range_end: Bytes::new(),
-            }
-            .encode_to_vec(),
-        ),
-        (
+        case("Auth/UserGrantRole", &give, Open::Root),
+        case("Auth/UserRevokeRole", &take, Open::Root),
+        case("Auth/RoleGrantPermission", &grant, Open::Root),
+        case("Auth/RoleRevokePermission", &revoke, Open::Root),
+        case(
             "Auth/RoleDelete",
-            pb::AuthRoleDeleteRequest { role: "n".into() }.encode_to_vec(),
+            &pb::AuthRoleDeleteRequest { role: name() },
+            Open::Root,
         ),
-        (
+        case(
             "Auth/UserDelete",
-            pb::AuthUserDeleteRequest { name: "n".into() }.encode_to_vec(),
+            &pb::AuthUserDeleteRequest { name: name() },
+            Open::Root,
         ),
-        ("Auth/AuthDisable", pb::AuthDisableRequest {}.encode_to_vec()),
-    ];
-    methods.extend(root_only.map(|(method, request)| (method, request, Open::Root)));
-    methods
+        case("Auth/AuthDisable", &pb::AuthDisableRequest {}, Open::Root),
+    ]
 }
 
 /// Bytes as a message, so that one function calls all methods.

@@ -201,91 +201,85 @@ impl Call {
                 }
             }
         }
+        match random.below(24) {
+            0..12 => Self::of_user(random),
+            12..22 => Self::of_role(random),
+            22 => Self::Grant(pb::LeaseGrantRequest {
+                ttl: 6000,
+                id: 1 + random.below(3) as i64,
+            }),
+            _ => {
+                let id = 1 + random.below(3) as i64;
+                Self::manage("Lease/LeaseRevoke", &pb::LeaseRevokeRequest { id })
+            }
+        }
+    }
+
+    fn manage(method: &'static str, request: &impl Message) -> Self {
+        Self::Manage(method, request.encode_to_vec())
+    }
+
+    fn of_user(random: &mut Random) -> Self {
         let (user, role) = (random.pick(&USERS).to_owned(), random.pick(&ROLES).to_owned());
-        let (key, range_end) = random.pick(&RANGES);
-        let (key, range_end) = (
-            Bytes::from_static(key.as_bytes()),
-            Bytes::from_static(range_end.as_bytes()),
-        );
-        let (method, request) = match random.below(24) {
-            0 => ("Auth/AuthEnable", pb::AuthEnableRequest {}.encode_to_vec()),
-            1 if random.one_in(3) => ("Auth/AuthDisable", pb::AuthDisableRequest {}.encode_to_vec()),
+        match random.below(12) {
+            0 => Self::manage("Auth/AuthEnable", &pb::AuthEnableRequest {}),
+            1 if random.one_in(3) => Self::manage("Auth/AuthDisable", &pb::AuthDisableRequest {}),
             2 | 3 => {
-                let options = random
-                    .one_in(8)
-                    .then_some(authpb::UserAddOptions { no_password: true });
+                let no_password = random.one_in(8);
                 let request = pb::AuthUserAddRequest {
                     password: password(&user),
                     name: user,
-                    options,
+                    options: no_password.then_some(authpb::UserAddOptions { no_password: true }),
                     ..Default::default()
                 };
-                ("Auth/UserAdd", request.encode_to_vec())
+                Self::manage("Auth/UserAdd", &request)
             }
-            4 => (
-                "Auth/UserDelete",
-                pb::AuthUserDeleteRequest { name: user }.encode_to_vec(),
-            ),
+            4 => Self::manage("Auth/UserDelete", &pb::AuthUserDeleteRequest { name: user }),
             5 => {
                 let request = pb::AuthUserChangePasswordRequest {
                     password: password(&user),
                     name: user,
                     ..Default::default()
                 };
-                ("Auth/UserChangePassword", request.encode_to_vec())
+                Self::manage("Auth/UserChangePassword", &request)
             }
-            6..9 => (
-                "Auth/UserGrantRole",
-                pb::AuthUserGrantRoleRequest { user, role }.encode_to_vec(),
-            ),
-            9 => (
-                "Auth/UserRevokeRole",
-                pb::AuthUserRevokeRoleRequest { name: user, role }.encode_to_vec(),
-            ),
-            10 => (
-                "Auth/UserGet",
-                pb::AuthUserGetRequest { name: user }.encode_to_vec(),
-            ),
-            11 => ("Auth/UserList", pb::AuthUserListRequest {}.encode_to_vec()),
-            12 => (
-                "Auth/RoleAdd",
-                pb::AuthRoleAddRequest { name: role }.encode_to_vec(),
-            ),
-            13 if random.one_in(2) => (
-                "Auth/RoleDelete",
-                pb::AuthRoleDeleteRequest { role }.encode_to_vec(),
-            ),
-            14 => ("Auth/RoleGet", pb::AuthRoleGetRequest { role }.encode_to_vec()),
-            15 => ("Auth/RoleList", pb::AuthRoleListRequest {}.encode_to_vec()),
-            16..21 => {
+            6..9 => Self::manage("Auth/UserGrantRole", &pb::AuthUserGrantRoleRequest { user, role }),
+            9 => {
+                let request = pb::AuthUserRevokeRoleRequest { name: user, role };
+                Self::manage("Auth/UserRevokeRole", &request)
+            }
+            10 => Self::manage("Auth/UserGet", &pb::AuthUserGetRequest { name: user }),
+            _ => Self::manage("Auth/UserList", &pb::AuthUserListRequest {}),
+        }
+    }
+
+    fn of_role(random: &mut Random) -> Self {
+        let role = random.pick(&ROLES).to_owned();
+        let (key, range_end) = random.pick(&RANGES);
+        let (key, range_end) = (
+            Bytes::from_static(key.as_bytes()),
+            Bytes::from_static(range_end.as_bytes()),
+        );
+        match random.below(10) {
+            0 => Self::manage("Auth/RoleAdd", &pb::AuthRoleAddRequest { name: role }),
+            1 if random.one_in(2) => Self::manage("Auth/RoleDelete", &pb::AuthRoleDeleteRequest { role }),
+            2 => Self::manage("Auth/RoleGet", &pb::AuthRoleGetRequest { role }),
+            3 => Self::manage("Auth/RoleList", &pb::AuthRoleListRequest {}),
+            4 => {
+                let request = pb::AuthRoleRevokePermissionRequest { role, key, range_end };
+                Self::manage("Auth/RoleRevokePermission", &request)
+            }
+            _ => {
                 let permission = authpb::Permission {
                     perm_type: random.below(4) as i32,
                     key,
                     range_end,
                 };
                 let perm = (!random.one_in(20)).then_some(permission);
-                (
-                    "Auth/RoleGrantPermission",
-                    pb::AuthRoleGrantPermissionRequest { name: role, perm }.encode_to_vec(),
-                )
+                let request = pb::AuthRoleGrantPermissionRequest { name: role, perm };
+                Self::manage("Auth/RoleGrantPermission", &request)
             }
-            21 => {
-                let request = pb::AuthRoleRevokePermissionRequest { role, key, range_end };
-                ("Auth/RoleRevokePermission", request.encode_to_vec())
-            }
-            22 => {
-                let id = 1 + random.below(3) as i64;
-                return Self::Grant(pb::LeaseGrantRequest { ttl: 6000, id });
-            }
-            _ => (
-                "Lease/LeaseRevoke",
-                pb::LeaseRevokeRequest {
-                    id: 1 + random.below(3) as i64,
-                }
-                .encode_to_vec(),
-            ),
-        };
-        Self::Manage(method, request)
+        }
     }
 }
 
