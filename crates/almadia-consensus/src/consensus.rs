@@ -328,7 +328,11 @@ impl Consensus {
     pub fn accept(&self, lane: Lane, from: MemberId, pipe: Pipe) {
         let raft = self.raft.clone();
         match lane {
-            Lane::Control => drop(tokio::spawn(inbound::serve_control(raft, from, pipe))),
+            Lane::Control => {
+                let consensus = self.clone();
+                let is_removed = move || consensus.is_removed(from);
+                drop(tokio::spawn(inbound::serve_control(raft, is_removed, from, pipe)));
+            }
             Lane::Append if *self.shut.borrow() => {}
             Lane::Append => {
                 let shut = self.shut.subscribe();

@@ -23,8 +23,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
-/// Answers questions until the peer is gone.
-pub async fn serve_control(raft: Raft, from: MemberId, pipe: Pipe) {
+/// Answers questions until the peer is gone, or asks for votes although it was removed: on its next connection it is
+/// told so.
+pub async fn serve_control(
+    raft: Raft,
+    is_removed: impl Fn() -> bool + Send + 'static,
+    from: MemberId,
+    pipe: Pipe,
+) {
     let Pipe { send, mut receive } = pipe;
     while let Some(frame) = receive.recv().await {
         let Ok(Question {
@@ -35,6 +41,10 @@ pub async fn serve_control(raft: Raft, from: MemberId, pipe: Pipe) {
             tracing::warn!(peer = %from, "a question that cannot be read; closing the control connection");
             return;
         };
+        if matches!(ask, Ask::Vote(_) | Ask::PreVote(_)) && is_removed() {
+            tracing::info!(peer = %from, "a member that was removed asks for votes; closing its connection");
+            return;
+        }
         let (raft, send) = (raft.clone(), send.clone());
         // Each question in a task of its own: a vote waits for the disk, a heartbeat must not.
         tokio::spawn(async move {

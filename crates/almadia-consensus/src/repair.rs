@@ -34,7 +34,7 @@ impl Consensus {
         };
         let dialled = self.network.dial(address, Lane::Snapshot).await;
         let pipe = dialled.map_err(|error| error.to_string())?;
-        let vote = self.raft.metrics().borrow_watched().vote.clone();
+        let vote = self.raft.metrics().borrow_watched().vote;
         let view = self.view();
         let position = view.applied().0;
         let sent = outbound::send_snapshot(pipe, vote, self.keeper.clone(), view).await;

@@ -28,7 +28,7 @@ pub struct Question {
 /// The kinds of questions.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum QuestionKind {
-    /// Whether it leads and answers: for tests of the way.
+    /// Whether it leads and answers: for whoever wants to know that its words get there.
     #[prost(bool, tag = "1")]
     AreYouThere(bool),
     /// Renew these leases.

@@ -202,6 +202,10 @@ impl Session {
             Ok(ToLeader {
                 request: Some(Request::Ask(Asked { number, bytes })),
             }) => {
+                if self.consensus.is_removed(self.from) {
+                    tracing::info!(peer = %self.from, "a member that was removed has a question; closing its connection");
+                    return None;
+                }
                 let (duties, send) = (self.duties.clone(), self.send.clone());
                 tokio::spawn(async move {
                     let bytes = duties.answer_bytes(bytes).await;

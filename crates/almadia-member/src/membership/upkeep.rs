@@ -3,6 +3,7 @@
 
 use super::question::{Change, Publish};
 use super::steward::Steward;
+use crate::leader::QuestionKind;
 use crate::member::Member;
 use bytes::Bytes;
 use std::time::Duration;
@@ -10,6 +11,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Between two calls to the leader.
+const CALL: Duration = Duration::from_secs(5);
 
 /// How a member is to be known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +30,7 @@ pub async fn run(member: Member, steward: Steward, card: Card) {
         () = look(&member) => {}
         () = publish(&member, &card) => {}
         () = give_votes(&steward) => {}
+        () = call(&member) => {}
         _ = member.ended() => {}
     }
 }
@@ -71,6 +76,18 @@ async fn publish(member: &Member, card: &Card) {
             Ok(_) => tracing::info!(name = card.name, "this member's name and addresses are known"),
             Err(error) => tracing::debug!(%error, "this member's name is not known yet"),
         }
+    }
+}
+
+/// Calls the leader now and then. One who was removed while it was cut off, or never asks for votes, learns of it so: its
+/// connection is closed, and the next one refused with the reason.
+async fn call(member: &Member) {
+    let mut ticks = interval(CALL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // No answer is no news: whoever was removed is told when it connects.
+        let _ = member.ask_leader(QuestionKind::AreYouThere(true).into()).await;
     }
 }
 

@@ -4,7 +4,7 @@ use crate::deployment::{Deployment, refused};
 use std::process::Command;
 
 /// The command line of a member with one flag changed.
-fn with_flag(deployment: &Deployment, ordinal: usize, flag: &str, value: &str) -> Command {
+pub fn with_flag(deployment: &Deployment, ordinal: usize, flag: &str, value: &str) -> Command {
     let command = deployment.cluster.command(ordinal);
     let mut arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
     match arguments.iter().position(|argument| argument == flag) {

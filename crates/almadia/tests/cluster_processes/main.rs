@@ -9,5 +9,6 @@ mod deployment;
 mod disturbances;
 mod etcdctl;
 mod identity;
+mod membership;
 mod recovery;
 mod serving;
