@@ -68,7 +68,7 @@ count() {
 }
 
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$work/target} CARGO_TERM_COLOR=never RUST_BACKTRACE=0
-fetch_crate
+(fetch_crate) || unavailable "the crate cannot be fetched"
 say "etcd-client $crate_version"
 (cd "$work/crate" && cargo test --quiet --no-run) >"$work/build.txt" 2>&1 ||
     { tail -n 30 "$work/build.txt"; fail "the crate does not build"; }

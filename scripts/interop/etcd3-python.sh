@@ -29,10 +29,13 @@ need pgrep procps
 need python3 python3
 python3 -c 'import venv, ensurepip' 2>/dev/null || need /nonexistent python3-venv
 find_programs
-python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet setuptools==75.6.0 wheel==0.45.1
-"$work/venv/bin/pip" install --quiet "${packages[@]}"
-"$work/venv/bin/pip" download --quiet --no-deps --no-binary :all: --no-build-isolation --dest "$work" "etcd3==$client_version"
+install_client() {
+    python3 -m venv "$work/venv" &&
+        "$work/venv/bin/pip" install --quiet setuptools==75.6.0 wheel==0.45.1 &&
+        "$work/venv/bin/pip" install --quiet "${packages[@]}" &&
+        "$work/venv/bin/pip" download --quiet --no-deps --no-binary :all: --no-build-isolation --dest "$work" "etcd3==$client_version"
+}
+install_client || unavailable "the Python packages cannot be installed"
 tar -xzf "$work/etcd3-$client_version.tar.gz" -C "$work"
 say "python: $("$work/venv/bin/python" --version); etcd3 $client_version; $("$work/venv/bin/pip" freeze | tr '\n' ' ')"
 

@@ -21,6 +21,8 @@ member_names=()
 cluster_text=""
 
 fail() { echo "interop: $*" >&2; exit 1; }
+# What this machine cannot give: told apart from a failure by the exit code 3.
+unavailable() { echo "interop: SKIPPED: $*" >&2; exit 3; }
 say() { echo "interop: $*"; }
 
 case $server in almadia | etcd) ;; *) fail "SERVER is \"$server\"; it can be almadia or etcd" ;; esac
@@ -39,10 +41,10 @@ trap 'exit 143' TERM
 # need COMMAND-OR-FILE PACKAGE: installs Debian's PACKAGE when that is not there.
 need() {
     if command -v "$1" >/dev/null || [ -e "$1" ]; then return 0; fi
-    command -v apt-get >/dev/null || fail "$1 is missing and this machine has no apt-get: install it by hand"
+    command -v apt-get >/dev/null || unavailable "$1 is missing and this machine has no apt-get: install it by hand"
     say "$1 is missing: installing $2"
     apt-get update -q >"$work/apt.log" 2>&1 && apt-get install -qy --no-install-recommends "$2" >>"$work/apt.log" 2>&1 ||
-        { tail -n 5 "$work/apt.log" >&2; fail "cannot install $2"; }
+        { tail -n 5 "$work/apt.log" >&2; unavailable "cannot install $2"; }
 }
 
 # Sets `etcd`, `etcdctl` and, if it is the one to be tested, `almadia`; prints their versions.
@@ -51,7 +53,7 @@ find_programs() {
     etcd=${ALMADIA_ETCD_BIN:-}
     etcdctl=${ALMADIA_ETCDCTL_BIN:-}
     if [ -z "$etcd" ] || [ -z "$etcdctl" ]; then
-        "$checkout/scripts/fetch-etcd.sh" "$work/etcd" >"$work/fetch.log" || { cat "$work/fetch.log" >&2; fail "no etcd"; }
+        "$checkout/scripts/fetch-etcd.sh" "$work/etcd" >"$work/fetch.log" || { cat "$work/fetch.log" >&2; unavailable "no etcd"; }
         etcd=$work/etcd/bin/etcd etcdctl=$work/etcd/bin/etcdctl
     fi
     etcd=$(realpath "$etcd") etcdctl=$(realpath "$etcdctl")

@@ -110,53 +110,55 @@ async fn b4_2_b4_3_b4_5_others_are_passed_on() {
     assert_eq!(scene.double.cluster.asked(), expected);
 }
 
+/// What the double refuses with, and what a client must see.
+const REFUSALS: [(MembershipRefusal, Code, &str); 8] = [
+    (
+        MembershipRefusal::MemberNotFound,
+        Code::NotFound,
+        "member not found",
+    ),
+    (
+        MembershipRefusal::IdTaken,
+        Code::FailedPrecondition,
+        "member ID already exist",
+    ),
+    (
+        MembershipRefusal::PeerUrlTaken,
+        Code::FailedPrecondition,
+        "Peer URLs already exists",
+    ),
+    (
+        MembershipRefusal::NotEnoughStarted,
+        Code::FailedPrecondition,
+        "re-configuration failed due to not enough started members",
+    ),
+    (
+        MembershipRefusal::Unhealthy,
+        Code::Unavailable,
+        "unhealthy cluster",
+    ),
+    (
+        MembershipRefusal::TooManyLearners,
+        Code::FailedPrecondition,
+        "too many learner members in cluster",
+    ),
+    (
+        MembershipRefusal::NotLearner,
+        Code::FailedPrecondition,
+        "can only promote a learner member",
+    ),
+    (
+        MembershipRefusal::LearnerNotReady,
+        Code::FailedPrecondition,
+        "can only promote a learner member which is in sync with leader",
+    ),
+];
+
 /// B10.1, B10.4, B10.5, B10.8: etcd's codes and texts.
 #[tokio::test]
 async fn b10_5_refusals_have_etcd_s_words() {
-    let cases = [
-        (
-            MembershipRefusal::MemberNotFound,
-            Code::NotFound,
-            "member not found",
-        ),
-        (
-            MembershipRefusal::IdTaken,
-            Code::FailedPrecondition,
-            "member ID already exist",
-        ),
-        (
-            MembershipRefusal::PeerUrlTaken,
-            Code::FailedPrecondition,
-            "Peer URLs already exists",
-        ),
-        (
-            MembershipRefusal::NotEnoughStarted,
-            Code::FailedPrecondition,
-            "re-configuration failed due to not enough started members",
-        ),
-        (
-            MembershipRefusal::Unhealthy,
-            Code::Unavailable,
-            "unhealthy cluster",
-        ),
-        (
-            MembershipRefusal::TooManyLearners,
-            Code::FailedPrecondition,
-            "too many learner members in cluster",
-        ),
-        (
-            MembershipRefusal::NotLearner,
-            Code::FailedPrecondition,
-            "can only promote a learner member",
-        ),
-        (
-            MembershipRefusal::LearnerNotReady,
-            Code::FailedPrecondition,
-            "can only promote a learner member which is in sync with leader",
-        ),
-    ];
     let mut scene = Scene::new().await;
-    for (reason, code, text) in cases {
+    for (reason, code, text) in REFUSALS {
         scene.double.cluster.refuse(reason.into());
         let expected = (code, format!("etcdserver: {text}"));
         let refused = scene
