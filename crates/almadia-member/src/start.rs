@@ -183,7 +183,13 @@ fn take_care(
         fence: care.fence.clone(),
         installed: heard.installed.clone(),
     };
-    runtime.spawn(comparer.run());
+    let ended = consensus.clone();
+    runtime.spawn(async move {
+        tokio::select! {
+            () = comparer.run() => {}
+            _ = ended.ended() => {}
+        }
+    });
     let upkeep = Upkeep {
         consensus: consensus.clone(),
         keeper: keeper.clone(),

@@ -224,8 +224,7 @@ impl Server {
         });
         let member = member.await?;
         doorman.hand_over(&member);
-        let asked = member.clone();
-        who.refuse_removed(move |id| asked.is_removed(id));
+        who.refuse_removed(member.knows_removed());
         info!(cluster = %identity.cluster, member = %identity.member, "takes part in the cluster");
         Ok(Self {
             member,

@@ -17,6 +17,7 @@ use crate::member::{Member, ReadError};
 use almadia_command::{LogIndex, MemberId};
 use almadia_consensus::Membered;
 use question::{Add, Change, ChangeQuestion, Done, Outcome, Update};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -228,6 +229,12 @@ impl Member {
     /// Whether this id belonged to the cluster once and does not any more.
     pub fn is_removed(&self, id: MemberId) -> bool {
         self.consensus().is_removed(id)
+    }
+
+    /// The question of [`Member::is_removed`], for whoever must not keep the member alive by asking: its connections do.
+    pub fn knows_removed(&self) -> impl Fn(MemberId) -> bool + Send + Sync + 'static {
+        let inner = Arc::downgrade(&self.inner);
+        move |id| inner.upgrade().is_some_and(|inner| inner.consensus.is_removed(id))
     }
 
     /// The member as it is listed after this call began.
