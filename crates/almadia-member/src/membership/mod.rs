@@ -234,7 +234,11 @@ impl Member {
     /// The question of [`Member::is_removed`], for whoever must not keep the member alive by asking: its connections do.
     pub fn knows_removed(&self) -> impl Fn(MemberId) -> bool + Send + Sync + 'static {
         let inner = Arc::downgrade(&self.inner);
-        move |id| inner.upgrade().is_some_and(|inner| inner.consensus.is_removed(id))
+        move |id| {
+            inner
+                .upgrade()
+                .is_some_and(|inner| inner.consensus.is_removed(id))
+        }
     }
 
     /// The member as it is listed after this call began.
