@@ -74,9 +74,7 @@ async fn move_leader<B: Backend>(
     caller: Caller,
     request: pb::MoveLeaderRequest,
 ) -> Result<Replied<Plain<pb::MoveLeaderResponse>>, Status> {
-    let view = shared.backend.view();
-    let actor = shared.actor(&caller, &view)?;
-    view.permits(actor.as_ref(), Need::Root).map_err(Fault::from)?;
+    shared.permitted(&caller, Need::Root).await?;
     let moved = shared.backend.move_leader(MemberId(request.target_id)).await;
     moved.map_err(Fault::from)?;
     // etcd sends no header.
