@@ -7,37 +7,26 @@
 set -euo pipefail
 # shellcheck source=scripts/interop/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/interop/python.sh
+. "$checkout/scripts/interop/python.sh"
 
 client_version=0.12.0
 bar=78
 # The client is older than today's Pythons: the newest versions that its generated code (protobuf), its locks (tenacity: newer
 # ones make four lock tests fail, whatever the server) and its tests (hypothesis, pytest) still work with.
 packages=(protobuf==3.20.3 grpcio==1.71.0 tenacity==6.3.1 six==1.17.0 hypothesis==6.122.3 mock==5.1.0 pytest==8.3.4)
-export PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python PIP_DISABLE_PIP_VERSION_CHECK=1
+export PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python
 
-# By name, with what is wrong with them.
-declare -A expected_failures=(
-    # Patches a module "etcdrpc" that has never been importable by that name; fails before it asks the server.
-    [TestClient::test_user_pwd_auth]="fails against etcd as well"
-)
+# Patches a module "etcdrpc" that has never been importable by that name; fails before it asks the server.
+expected_failures[TestClient::test_user_pwd_auth]="fails against etcd as well"
 if [ "$server" = almadia ]; then
     # Has etcdctl read the saved file, which must then be a bbolt file; docs/compatibility.md, B5.2.
     expected_failures[TestEtcd3::test_snapshot]="Almadia's snapshots are not bbolt files"
 fi
 
 need pgrep procps
-need python3 python3
-python3 -c 'import venv, ensurepip' 2>/dev/null || need /nonexistent python3-venv
 find_programs
-install_client() {
-    python3 -m venv "$work/venv" &&
-        "$work/venv/bin/pip" install --quiet setuptools==75.6.0 wheel==0.45.1 &&
-        "$work/venv/bin/pip" install --quiet "${packages[@]}" &&
-        "$work/venv/bin/pip" download --quiet --no-deps --no-binary :all: --no-build-isolation --dest "$work" "etcd3==$client_version"
-}
-install_client || unavailable "the Python packages cannot be installed"
-tar -xzf "$work/etcd3-$client_version.tar.gz" -C "$work"
-say "python: $("$work/venv/bin/python" --version); etcd3 $client_version; $("$work/venv/bin/pip" freeze | tr '\n' ' ')"
+install_suite etcd3 "$client_version" "${packages[@]}"
 
 # Member names and the order of their flags are what the tests look for when they stop two of three.
 start_cluster 3 pifpaf
@@ -54,27 +43,8 @@ sed -i -e 's/^from hypothesis import given, settings$/from hypothesis import Hea
 
 cd "$work/etcd3-$client_version"
 export PYTHON_ETCD_HTTP_URL=${client_urls[0]} TEST_ETCD_VERSION=v3.5.30
-timeout 1500 "$work/venv/bin/python" -m pytest -q --tb=short --disable-warnings \
-    -rfE -p no:cacheprovider -o console_output_style=none tests >"$work/pytest.txt" 2>&1 || true
-
-# The last line says "N failed, M passed, …"; an error while cleaning up counts as a failure of its test.
-last=$(tail -n 1 "$work/pytest.txt")
-passed=$(grep -o '[0-9]* passed' <<<"$last" | cut -d ' ' -f 1 || true)
-failures=$(sed -n 's/^\(FAILED\|ERROR\) [^:]*::\([^ ]*\).*/\2/p' "$work/pytest.txt" | sort -u)
-unexpected=0
-for name in $failures; do
-    if [ -n "${expected_failures[$name]:-}" ]; then
-        say "expected to fail: $name (${expected_failures[$name]})"
-    else
-        unexpected=$((unexpected + 1))
-        say "FAILED $name"
-    fi
-done
-for name in "${!expected_failures[@]}"; do
-    grep -qx "$name" <<<"$failures" || say "expected to fail, but passed: $name"
-done
-if [ "$unexpected" -gt 0 ] || [ -z "$passed" ]; then grep -v '^ *warnings.warn' "$work/pytest.txt" | tail -n 150; fi
+run_pytest 1500 tests
 total=$(grep -c '    def test_' "$tests")
 
-echo "etcd3 $client_version against $server: ${passed:-0} of $total passed (bar $bar), $unexpected failed that should not"
-[ "${passed:-0}" -ge "$bar" ] && [ "$unexpected" -eq 0 ]
+echo "etcd3 $client_version against $server: $passed of $total passed (bar $bar), $unexpected failed that should not"
+[ "$passed" -ge "$bar" ] && [ "$unexpected" -eq 0 ]

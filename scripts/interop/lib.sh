@@ -12,6 +12,8 @@
 for variable in $(compgen -e | grep -E '^ETCD(CTL)?_' || true); do unset "$variable"; done
 
 server=${SERVER:-almadia}
+# http, or https where a suite has made certificates (its settings then name them).
+scheme=http
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d)
 declare -A member_pids=()
@@ -107,8 +109,8 @@ start_cluster() {
     read -r -a ports <<<"$(free_ports $((count * 2)))"
     for ((number = 0; number < count; number++)); do
         member_names+=("$prefix$number")
-        client_urls+=("http://127.0.0.1:${ports[number * 2]}")
-        peer_urls+=("http://127.0.0.1:${ports[number * 2 + 1]}")
+        client_urls+=("$scheme://127.0.0.1:${ports[number * 2]}")
+        peer_urls+=("$scheme://127.0.0.1:${ports[number * 2 + 1]}")
         cluster_text+="${cluster_text:+,}$prefix$number=${peer_urls[number]}"
     done
     for ((number = 0; number < count; number++)); do start_member "$number" new; done
