@@ -12,6 +12,7 @@ use crate::config::{ConfigError, ServerConfig};
 use crate::listen::ListenError;
 use crate::peers::{PeerDialer, PeerListener, Who};
 use crate::signals::Stop;
+use crate::tls::{Acceptor, Certificates, TlsError};
 use almadia_disk::{Disk, DiskError, RealDisk};
 use almadia_member::founding::FoundingError;
 use almadia_member::identity::{Identity, IdentityError};
@@ -44,6 +45,9 @@ pub enum ServerError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A socket cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -116,6 +120,8 @@ pub struct Server {
     who: Who,
     storage: Storage,
     peers: JoinHandle<()>,
+    /// Reads certificates again while the member lives.
+    _certificates: Certificates,
 }
 
 /// Runs a server until a signal asks it to stop: starts the member, lets `serve` serve clients until [`Serving::stop`]
@@ -147,9 +153,15 @@ where
         what: "signal handlers",
         cause,
     })?;
-    let clients = ClientListener::bind(&config.listen_client_urls, config.client_connections_max).await?;
+    let certificates = Certificates::open(config)?;
+    let clients = ClientListener::bind(
+        &config.listen_client_urls,
+        config.client_connections_max,
+        certificates.clients.clone(),
+    );
+    let clients = clients.await?;
     let server = tokio::select! {
-        server = Server::start(config, peers) => server?,
+        server = Server::start_with(config, peers, certificates) => server?,
         () = stop.requested() => return Ok(()),
     };
     let serving = Serving {
@@ -186,6 +198,14 @@ impl Server {
     /// # Errors
     /// [`ServerError`].
     pub async fn start(config: &ServerConfig, peers: &Handle) -> Result<Self, ServerError> {
+        Self::start_with(config, peers, Certificates::open(config)?).await
+    }
+
+    async fn start_with(
+        config: &ServerConfig,
+        peers: &Handle,
+        certificates: Certificates,
+    ) -> Result<Self, ServerError> {
         let mut chance = Chance::open().map_err(|cause| ServerError::System {
             what: "random numbers",
             cause,
@@ -194,8 +214,8 @@ impl Server {
         let identity = Identity::open(&*disk, config.group, &config.name, &mut || chance.draw())?;
         info!(member = %identity.member, name = %identity.name, group = %identity.group, "starting");
         let who = Who::new(&identity);
-        let dialer = Arc::new(PeerDialer::new(who.clone()));
-        let listener = bind_peers(config, &who, peers).await?;
+        let dialer = Arc::new(PeerDialer::new(who.clone()).with_tls(certificates.dialer.clone()));
+        let listener = bind_peers(config, &who, certificates.peers.clone(), peers).await?;
         let chance = Arc::new(Mutex::new(chance));
         let doorman = Doorman::new(config, identity, &disk, dialer.clone(), draw_from(&chance))?;
         let serving = AbortOnDrop(peers.spawn(listener.serve(doorman.accept())));
@@ -231,6 +251,7 @@ impl Server {
             who,
             storage,
             peers: serving.keep(),
+            _certificates: certificates,
         })
     }
 
@@ -306,9 +327,14 @@ fn draw_from(chance: &Arc<Mutex<Chance>>) -> impl FnMut() -> u64 + Send + use<> 
     move || chance.lock().expect("drawing a number does not panic").draw()
 }
 
-async fn bind_peers(config: &ServerConfig, who: &Who, peers: &Handle) -> Result<PeerListener, ServerError> {
+async fn bind_peers(
+    config: &ServerConfig,
+    who: &Who,
+    tls: Option<Arc<Acceptor>>,
+    peers: &Handle,
+) -> Result<PeerListener, ServerError> {
     let (urls, who) = (config.listen_peer_urls.clone(), who.clone());
-    let bound = peers.spawn(async move { PeerListener::bind(&urls, who).await });
+    let bound = peers.spawn(async move { PeerListener::bind(&urls, who, tls).await });
     Ok(bound.await.expect("binding neither panics nor is cancelled")?)
 }
 

@@ -1,26 +1,42 @@
-//! Connections of clients: accepted, set up, counted; what they say is the edge's business.
+//! Connections of clients: accepted, set up, after their TLS handshake where there is one, counted; what they say is the edge's
+//! business.
+//!
+//! Handshakes do not wait for each other. Those under way are bounded: at the bound the oldest gives way, so that clients that
+//! never finish theirs keep nobody out.
 
-use crate::listen::{self, ListenError};
+use crate::carrier::{Carrier, Socket};
+use crate::complaints::Complaints;
+use crate::listen::{self, ListenError, Listening};
 use crate::peers::configure_socket;
+use crate::tls::{Acceptor, HandshakeFailure};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinSet;
-use tracing::debug;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+use tracing::{debug, warn};
 
 /// Accepted connections that wait for the edge at most.
 const BACKLOG_MAX: usize = 128;
+
+/// A TLS handshake takes this long at most; then the connection is closed.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// TLS handshakes under way on one listening socket at most; one more ends the oldest.
+pub const HANDSHAKES_MAX: usize = 512;
 
 /// The sockets for clients. Dropping it closes them; connections live on.
 #[derive(Debug)]
 pub struct ClientListener {
     accepted: mpsc::Receiver<ClientStream>,
     addresses: Vec<SocketAddr>,
+    urls: Vec<String>,
     /// Dropped with the listener, which ends the accepting.
     _accepting: JoinSet<()>,
 }
@@ -28,36 +44,64 @@ pub struct ClientListener {
 /// A client's connection. Counts against the bound until it is dropped.
 #[derive(Debug)]
 pub struct ClientStream {
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Carrier,
+    peer: Option<SocketAddr>,
+    user: Option<String>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl ClientListener {
     /// Binds all addresses of `urls` and begins to accept on the current runtime, at most `connections_max` at the
-    /// same time; more wait in the kernel's queue.
+    /// same time; more wait in the kernel's queue. `tls` shakes hands where a URL asks for it.
     ///
     /// # Errors
     /// [`ListenError`], naming the URL.
-    pub async fn bind(urls: &[String], connections_max: usize) -> Result<Self, ListenError> {
-        let listeners = listen::bind(urls).await?;
+    pub async fn bind(
+        urls: &[String],
+        connections_max: usize,
+        tls: Option<Arc<Acceptor>>,
+    ) -> Result<Self, ListenError> {
+        let listeners = listen::bind_for_clients(urls).await?;
         let addresses = listen::addresses(&listeners);
+        let bound_urls = listeners.iter().map(Listening::url).collect();
         let (give, accepted) = mpsc::channel(BACKLOG_MAX);
         let permits = Arc::new(Semaphore::new(connections_max));
+        let complaints = Arc::new(Complaints::default());
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            accepting.spawn(accept_all(listener, permits.clone(), give.clone()));
+            let tls = match (&tls, listener.is_tls) {
+                (_, false) => None,
+                (Some(tls), true) => Some(tls.clone()),
+                (None, true) => {
+                    return Err(ListenError::NoCertificate {
+                        url: listener.url(),
+                        flags: "--cert-file and --key-file, or --auto-tls",
+                    });
+                }
+            };
+            let door = Door {
+                permits: permits.clone(),
+                give: give.clone(),
+                complaints: complaints.clone(),
+            };
+            accepting.spawn(door.accept_all(listener, tls));
         }
         Ok(Self {
             accepted,
             addresses,
+            urls: bound_urls,
             _accepting: accepting,
         })
     }
 
-    /// The addresses bound, with the ports the system chose where 0 was asked for.
+    /// The addresses bound, with the ports the system chose where 0 was asked for; unix sockets have none.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Everything that is bound, as URLs.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
     }
 
     /// The next connection.
@@ -76,31 +120,109 @@ impl ClientListener {
 }
 
 impl ClientStream {
-    /// Who is at the other end.
-    pub fn peer(&self) -> SocketAddr {
+    /// The address at the other end; none on a unix socket.
+    pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// The user that the client's certificate stands for, where certificates stand for users.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
     }
 }
 
-async fn accept_all(listener: TcpListener, permits: Arc<Semaphore>, give: mpsc::Sender<ClientStream>) {
-    loop {
-        let permit = listen::permit(&permits).await;
-        let (stream, peer) = listen::accept(&listener).await;
-        if let Err(error) = configure_socket(&stream) {
-            debug!(%peer, %error, "a client was gone before its connection was set up");
-            continue;
+/// Lets clients in by one listening socket.
+#[derive(Clone)]
+struct Door {
+    permits: Arc<Semaphore>,
+    give: mpsc::Sender<ClientStream>,
+    complaints: Arc<Complaints>,
+}
+
+impl Door {
+    async fn accept_all(self, listener: Listening, tls: Option<Arc<Acceptor>>) {
+        let mut handshakes = Handshakes::default();
+        loop {
+            let permit = listen::permit(&self.permits).await;
+            let (socket, peer) = listener.accept().await;
+            if let Socket::Tcp(stream) = &socket
+                && let Err(error) = configure_socket(stream)
+            {
+                debug!(?peer, %error, "a client was gone before its connection was set up");
+                continue;
+            }
+            match &tls {
+                None => {
+                    let stream = ClientStream {
+                        stream: Carrier::Plain(socket),
+                        peer,
+                        user: None,
+                        _permit: permit,
+                    };
+                    if self.give.send(stream).await.is_err() {
+                        return;
+                    }
+                }
+                Some(tls) => {
+                    handshakes.begin(self.clone().shake_hands(tls.clone(), socket, peer, permit));
+                }
+            }
         }
-        if give
-            .send(ClientStream {
-                stream,
-                peer,
-                _permit: permit,
-            })
-            .await
-            .is_err()
+    }
+
+    async fn shake_hands(
+        self,
+        tls: Arc<Acceptor>,
+        socket: Socket,
+        peer: Option<SocketAddr>,
+        permit: OwnedSemaphorePermit,
+    ) {
+        match timeout(HANDSHAKE_MAX, tls.accept(socket)).await {
+            Ok(Ok(shaken)) => {
+                let user = shaken.certificate.as_ref().and_then(|facts| tls.user(facts));
+                let stream = ClientStream {
+                    stream: Carrier::Tls(shaken.stream),
+                    peer,
+                    user,
+                    _permit: permit,
+                };
+                // Whoever wanted it is gone: so is the server.
+                let _ = self.give.send(stream).await;
+            }
+            Ok(Err(HandshakeFailure::HungUp)) => debug!(?peer, "a client hung up during the TLS handshake"),
+            Ok(Err(failure)) => self.complain(peer, &failure.to_string()),
+            Err(_) => self.complain(peer, "no TLS handshake in time"),
+        }
+    }
+
+    /// The same reason is told rarely, whoever comes with it: many clients that are set up wrong fill no log.
+    fn complain(&self, peer: Option<SocketAddr>, reason: &str) {
+        if self.complaints.is_due(reason) {
+            let peer = peer.map_or_else(|| "a unix socket".to_owned(), |peer| peer.to_string());
+            warn!(%peer, reason, "a client was not let in; more of the kind are not told for a while");
+        }
+    }
+}
+
+/// Handshakes under way; they end with it.
+#[derive(Default)]
+struct Handshakes {
+    tasks: JoinSet<()>,
+    oldest_first: VecDeque<AbortHandle>,
+}
+
+impl Handshakes {
+    fn begin(&mut self, handshake: impl Future<Output = ()> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        if self.oldest_first.len() >= HANDSHAKES_MAX {
+            self.oldest_first.retain(|handle| !handle.is_finished());
+        }
+        if self.oldest_first.len() >= HANDSHAKES_MAX
+            && let Some(oldest) = self.oldest_first.pop_front()
         {
-            return;
+            oldest.abort();
         }
+        self.oldest_first.push_back(self.tasks.spawn(handshake));
     }
 }
 
@@ -145,31 +267,4 @@ impl AsyncWrite for ClientStream {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    /// At the bound a client waits; it is served when another one leaves.
-    #[tokio::test]
-    async fn connections_are_bounded() {
-        let mut listener = ClientListener::bind(&["http://127.0.0.1:0".into()], 1)
-            .await
-            .unwrap();
-        let address = listener.addresses()[0];
-        let mut first = TcpStream::connect(address).await.unwrap();
-        let mut served = listener.accept().await;
-        assert_eq!(served.peer(), first.local_addr().unwrap());
-        first.write_all(b"hello").await.unwrap();
-        let mut read = [0; 5];
-        served.read_exact(&mut read).await.unwrap();
-        assert_eq!(&read, b"hello");
-        let second = TcpStream::connect(address).await.unwrap();
-        let soon = std::time::Duration::from_millis(20);
-        assert!(
-            tokio::time::timeout(soon, listener.accept()).await.is_err(),
-            "one client at a time"
-        );
-        drop(served);
-        assert_eq!(listener.accept().await.peer(), second.local_addr().unwrap());
-    }
-}
+mod tests;

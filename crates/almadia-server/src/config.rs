@@ -7,7 +7,8 @@ mod group;
 
 pub use group::{GroupError, group_from_token, parse_group};
 
-use crate::url::{Url, UrlError};
+use crate::tls::{TlsError, TlsSettings};
+use crate::url::{ClientUrl, Url, UrlError};
 use almadia_command::GroupId;
 use almadia_consensus::Settings;
 use almadia_member::founding::{InitialPeer, InitialState};
@@ -47,6 +48,8 @@ pub struct ServerConfig {
     pub heartbeat_ms: u64,
     /// `--election-timeout` in milliseconds.
     pub election_ms: u64,
+    /// Certificates, and who is let in with which.
+    pub tls: TlsSettings,
     /// How long a request waits for its outcome at most (etcd: 5 s plus two election timeouts).
     pub request_limit: Duration,
     /// Client connections at the same time at most; more wait in the kernel's queue.
@@ -73,6 +76,7 @@ impl Default for ServerConfig {
             group: group_from_token("etcd-cluster"),
             heartbeat_ms: 100,
             election_ms: 1000,
+            tls: TlsSettings::default(),
             request_limit: Duration::from_secs(7),
             client_connections_max: 16 * 1024,
             client_threads_count: 0,
@@ -105,13 +109,21 @@ pub enum ConfigError {
         /// Why.
         reason: UrlError,
     },
-    /// TLS was asked for.
-    #[error("--{flag}: {url}: https is not served by this release yet; use http")]
-    Tls {
+    /// TLS without a certificate.
+    #[error("--{flag}: {url} needs a certificate; give {missing}")]
+    NoCertificate {
         /// The flag.
         flag: &'static str,
         /// The URL.
         url: String,
+        /// The flags that would name one.
+        missing: &'static str,
+    },
+    /// Settings of TLS that do not go together.
+    #[error("{reason}")]
+    Tls {
+        /// Which, and why not.
+        reason: String,
     },
     /// An address that others cannot use.
     #[error(
@@ -179,9 +191,14 @@ impl ServerConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_name(&self.name)?;
         check_listen("listen-peer-urls", &self.listen_peer_urls)?;
-        check_listen("listen-client-urls", &self.listen_client_urls)?;
+        check_clients("listen-client-urls", &self.listen_client_urls)?;
         check_advertised("initial-advertise-peer-urls", &self.advertise_peer_urls)?;
-        check_advertised("advertise-client-urls", &self.advertise_client_urls)?;
+        for url in check_clients("advertise-client-urls", &self.advertise_client_urls)? {
+            if let ClientUrl::Net(url) = url {
+                check_reachable("advertise-client-urls", &url)?;
+            }
+        }
+        self.check_tls()?;
         self.check_initial_cluster()?;
         let heartbeats_fit = self.heartbeat_ms >= 1 && self.election_ms / 5 >= self.heartbeat_ms;
         if !heartbeats_fit || self.election_ms > ELECTION_MS_MAX {
@@ -196,6 +213,85 @@ impl ServerConfig {
     /// The timers of consensus.
     pub fn settings(&self) -> Settings {
         Settings::from_etcd(self.election_ms, self.heartbeat_ms)
+    }
+
+    /// What the operator should know of its certificates, one line each.
+    pub fn tls_warnings(&self) -> Vec<String> {
+        let mut warnings = self.tls.warnings();
+        let all = [
+            ("listen-client-urls", &self.listen_client_urls, &self.tls.client),
+            ("listen-peer-urls", &self.listen_peer_urls, &self.tls.peer),
+            (
+                "initial-advertise-peer-urls",
+                &self.advertise_peer_urls,
+                &self.tls.peer,
+            ),
+        ];
+        for (flag, urls, files) in all {
+            let plain = urls.iter().find(|url| !wants_tls(url));
+            if let Some(url) = plain.filter(|_| files.is_configured()) {
+                warnings.push(format!(
+                    "--{flag}: {url} is not https, so certificates mean nothing there, neither ours nor a client's"
+                ));
+            }
+        }
+        warnings
+    }
+
+    /// Hosts that clients may know this member by, for a certificate of its own making.
+    pub(crate) fn client_hosts(&self) -> Vec<String> {
+        hosts(&[&self.listen_client_urls, &self.advertise_client_urls])
+    }
+
+    /// Hosts that peers may know this member by.
+    pub(crate) fn peer_hosts(&self) -> Vec<String> {
+        hosts(&[&self.listen_peer_urls, &self.advertise_peer_urls])
+    }
+
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let wrong = |error: TlsError| ConfigError::Tls {
+            reason: error.to_string(),
+        };
+        self.tls.check().map_err(wrong)?;
+        let others: Vec<String> = self
+            .initial_cluster
+            .iter()
+            .flat_map(|peer| peer.peer_urls.clone())
+            .collect();
+        let for_clients = "--cert-file and --key-file, or --auto-tls";
+        let for_peers = "--peer-cert-file, --peer-key-file and --peer-trusted-ca-file, or --peer-auto-tls";
+        let all = [
+            (
+                "listen-client-urls",
+                &self.listen_client_urls,
+                &self.tls.client,
+                for_clients,
+            ),
+            (
+                "listen-peer-urls",
+                &self.listen_peer_urls,
+                &self.tls.peer,
+                for_peers,
+            ),
+            (
+                "initial-advertise-peer-urls",
+                &self.advertise_peer_urls,
+                &self.tls.peer,
+                for_peers,
+            ),
+            ("initial-cluster", &others, &self.tls.peer, for_peers),
+        ];
+        for (flag, urls, files, missing) in all {
+            let secure = urls.iter().find(|url| wants_tls(url));
+            if let Some(url) = secure.filter(|_| !files.is_configured()) {
+                return Err(ConfigError::NoCertificate {
+                    flag,
+                    url: url.clone(),
+                    missing,
+                });
+            }
+        }
+        Ok(())
     }
 
     fn check_initial_cluster(&self) -> Result<(), ConfigError> {
@@ -286,25 +382,58 @@ fn check_listen(flag: &'static str, urls: &[String]) -> Result<Vec<Url>, ConfigE
                 url: text.clone(),
                 reason,
             }),
-            Ok(url) if url.is_tls => Err(ConfigError::Tls {
-                flag,
-                url: text.clone(),
-            }),
             Ok(url) => Ok(url),
         })
         .collect()
 }
 
+fn check_clients(flag: &'static str, urls: &[String]) -> Result<Vec<ClientUrl>, ConfigError> {
+    if urls.is_empty() {
+        return Err(ConfigError::Missing { flag });
+    }
+    let read = |text: &String| {
+        ClientUrl::parse(text).map_err(|reason| ConfigError::Url {
+            flag,
+            url: text.clone(),
+            reason,
+        })
+    };
+    urls.iter().map(read).collect()
+}
+
 fn check_advertised(flag: &'static str, urls: &[String]) -> Result<(), ConfigError> {
-    for (url, text) in check_listen(flag, urls)?.iter().zip(urls) {
-        if url.port == 0 || url.host == "0.0.0.0" || url.host == "::" {
-            return Err(ConfigError::Unreachable {
-                flag,
-                url: text.clone(),
-            });
-        }
+    for url in check_listen(flag, urls)? {
+        check_reachable(flag, &url)?;
     }
     Ok(())
+}
+
+fn check_reachable(flag: &'static str, url: &Url) -> Result<(), ConfigError> {
+    if url.port == 0 || url.host == "0.0.0.0" || url.host == "::" {
+        return Err(ConfigError::Unreachable {
+            flag,
+            url: url.to_string(),
+        });
+    }
+    Ok(())
+}
+
+fn wants_tls(url: &str) -> bool {
+    ClientUrl::parse(url).is_ok_and(|url| url.is_tls())
+}
+
+/// The hosts of all URLs, each once; this machine's own names besides, where one of them stands for all its addresses.
+fn hosts(lists: &[&Vec<String>]) -> Vec<String> {
+    let mut hosts = BTreeSet::new();
+    for text in lists.iter().copied().flatten() {
+        match ClientUrl::parse(text) {
+            Ok(ClientUrl::Net(url)) if url.host != "0.0.0.0" && url.host != "::" => {
+                hosts.insert(url.host);
+            }
+            _ => hosts.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned)),
+        }
+    }
+    hosts.into_iter().collect()
 }
 
 /// One text for each address, so that `http://a:1` and `http://a:1/` are the same.

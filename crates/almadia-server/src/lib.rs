@@ -2,15 +2,18 @@
 //!
 //! It carries `almadia-member` and decides nothing itself; it knows no client protocol either: the program puts the
 //! edge on top of what [`run`] gives it. Reading order: `config` (what a server is told), `assemble` (the order of a
-//! start and a stop), `peers` (the transport between members), `clients`.
+//! start and a stop), `peers` (the transport between members), `clients`, `tls` (whose certificates are shown and believed).
 
 mod assemble;
+mod carrier;
 pub mod chance;
 pub mod clients;
+mod complaints;
 pub mod config;
 mod listen;
 pub mod peers;
 pub mod signals;
+pub mod tls;
 pub mod url;
 
 pub use assemble::{Server, ServerError, Serving, run};

@@ -3,7 +3,6 @@
 //! It carries bytes and knows who is at the other end; it never looks inside a frame after the handshake. What it
 //! promises is in `docs/internals/peers.md`.
 
-mod complaints;
 mod dialer;
 mod frame;
 mod handshake;
@@ -166,3 +165,5 @@ impl Who {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

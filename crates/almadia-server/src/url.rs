@@ -1,8 +1,9 @@
-//! The URLs of the flags: scheme, host and port, and nothing else.
+//! The URLs of the flags: scheme, host and port, and nothing else; for clients also the path of a unix socket.
 //!
 //! It never resolves a name: that is done anew at each connection.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// Where somebody listens or can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +14,50 @@ pub struct Url {
     pub host: String,
     /// The port; 0 only where somebody listens, for a free one.
     pub port: u16,
+}
+
+/// Where clients can come in: a port, or a socket in the file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientUrl {
+    /// `http://` or `https://`.
+    Net(Url),
+    /// `unix://PATH`, or with TLS `unixs://PATH`; as in etcd, what follows is the path, relative unless there are three
+    /// slashes.
+    Unix {
+        /// `unixs://`.
+        is_tls: bool,
+        /// The socket's file.
+        path: PathBuf,
+    },
+}
+
+impl ClientUrl {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`UrlError`], whatever the text.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let (is_tls, path) = match (text.strip_prefix("unix://"), text.strip_prefix("unixs://")) {
+            (Some(path), _) => (false, path),
+            (None, Some(path)) => (true, path),
+            (None, None) => return Url::parse(text).map(Self::Net),
+        };
+        if path.is_empty() || path.ends_with('/') || path.contains(['\0', '?', '#']) {
+            return Err(UrlError::Path);
+        }
+        Ok(Self::Unix {
+            is_tls,
+            path: path.into(),
+        })
+    }
+
+    /// Whether connections begin with a TLS handshake.
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Self::Net(url) => url.is_tls,
+            Self::Unix { is_tls, .. } => *is_tls,
+        }
+    }
 }
 
 /// Why a text is no URL for us.
@@ -30,6 +75,9 @@ pub enum UrlError {
     /// No port, or not a number up to 65535.
     #[error("the port is missing or not a number up to 65535")]
     Port,
+    /// `unix://` without the path of a file.
+    #[error("after unix:// the path of the socket's file is missing")]
+    Path,
 }
 
 impl Url {
@@ -111,6 +159,25 @@ mod tests {
         check("http://a:+80", Err(UrlError::Port));
         check("http://:2380", Err(UrlError::Host));
         check("http://::1:2380", Err(UrlError::Host));
+    }
+
+    #[test]
+    fn clients_may_come_in_by_a_socket() {
+        let unix = |is_tls, path: &str| {
+            Ok(ClientUrl::Unix {
+                is_tls,
+                path: path.into(),
+            })
+        };
+        assert_eq!(ClientUrl::parse("unix:///run/a.sock"), unix(false, "/run/a.sock"));
+        assert_eq!(
+            ClientUrl::parse("unixs://localhost:m0"),
+            unix(true, "localhost:m0")
+        );
+        assert_eq!(ClientUrl::parse("unix://"), Err(UrlError::Path));
+        assert_eq!(ClientUrl::parse("unix:///run/"), Err(UrlError::Path));
+        assert_eq!(ClientUrl::parse("ftp://a:1"), Err(UrlError::Scheme));
+        assert!(ClientUrl::parse("https://a:1").unwrap().is_tls());
     }
 
     proptest! {

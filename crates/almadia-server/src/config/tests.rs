@@ -44,7 +44,7 @@ fn each_error_names_its_flag() {
         ),
         (
             |config| config.listen_peer_urls[0] = "https://a:2380".into(),
-            "--listen-peer-urls: https://a:2380: https",
+            "--listen-peer-urls: https://a:2380 needs a certificate",
         ),
         (
             |config| config.advertise_client_urls[0] = "http://0.0.0.0:2379".into(),
@@ -68,7 +68,7 @@ fn each_error_names_its_flag() {
         ),
         (
             |config| config.initial_cluster[1].peer_urls[0] = "https://b:1".into(),
-            "https",
+            "--initial-cluster: https://b:1 needs a certificate",
         ),
         (|config| config.heartbeat_ms = 0, "--heartbeat-interval"),
         (|config| config.heartbeat_ms = 201, "--election-timeout"),

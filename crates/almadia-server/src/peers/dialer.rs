@@ -1,11 +1,14 @@
 //! Reaches peers: resolves their names anew, tries every address, shakes hands.
 
 use super::handshake::HandshakeError;
+use super::socket::PeerStream;
 use super::{CONNECT_MAX, HANDSHAKE_MAX, RESOLVE_MAX, Who, handshake, pump, socket};
+use crate::tls::Connector;
 use crate::url::Url;
 use almadia_consensus::{DialError, Dialing, Lane, PeerAddress, PeerNetwork, Pipe};
 use almadia_member::hello::Hello;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
@@ -13,6 +16,7 @@ use tokio::time::timeout;
 #[derive(Clone, Debug)]
 pub struct PeerDialer {
     who: Who,
+    tls: Option<Arc<Connector>>,
 }
 
 /// Why one address did not work.
@@ -24,7 +28,14 @@ enum Attempt {
 impl PeerDialer {
     /// A dialer that introduces itself as `who`.
     pub fn new(who: Who) -> Self {
-        Self { who }
+        Self { who, tls: None }
+    }
+
+    /// The same for peers with `https://` URLs, too.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Arc<Connector>>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Tries all addresses of all URLs in order; the first that is the peer wins.
@@ -32,15 +43,15 @@ impl PeerDialer {
         let hello = self.who.hello_to(to.member, &to.name, lane);
         let mut last = (String::new(), Attempt::Unreachable("it has no URL".to_owned()));
         for text in &to.urls {
-            let addresses = match resolve(text).await {
-                Ok(addresses) => addresses,
+            let (url, addresses) = match resolve(text).await {
+                Ok(resolved) => resolved,
                 Err(reason) => {
                     last = keep(last, (text.clone(), Attempt::Unreachable(reason)));
                     continue;
                 }
             };
             for address in addresses {
-                match self.attempt(address, &hello).await {
+                match self.attempt(&url, address, &hello).await {
                     Ok(pipe) => return Ok(pipe),
                     Err(attempt) => last = keep(last, (format!("{text} ({address})"), attempt)),
                 }
@@ -59,17 +70,19 @@ impl PeerDialer {
         })
     }
 
-    async fn attempt(&self, address: SocketAddr, hello: &Hello) -> Result<Pipe, Attempt> {
+    async fn attempt(&self, url: &Url, address: SocketAddr, hello: &Hello) -> Result<Pipe, Attempt> {
         let unreachable = |reason: String| Attempt::Unreachable(reason);
         let isolation = self.who.isolation();
         if *isolation.borrow() {
             return Err(unreachable("this member is isolated".to_owned()));
         }
-        let mut stream = timeout(CONNECT_MAX, TcpStream::connect(address))
+        let stream = timeout(CONNECT_MAX, TcpStream::connect(address))
             .await
             .map_err(|_| unreachable("no connection in time".to_owned()))?
             .map_err(|error| unreachable(error.to_string()))?;
         socket::configure(&stream).map_err(|error| unreachable(error.to_string()))?;
+        let secured = timeout(HANDSHAKE_MAX, self.secure(url, stream)).await;
+        let mut stream = secured.map_err(|_| unreachable("no TLS handshake in time".to_owned()))??;
         match timeout(HANDSHAKE_MAX, handshake::introduce(&mut stream, hello)).await {
             Err(_) => Err(unreachable("no handshake in time".to_owned())),
             Ok(Err(HandshakeError::RemovedByPeer)) => {
@@ -79,6 +92,21 @@ impl PeerDialer {
             Ok(Err(error)) if error.is_refusal() => Err(Attempt::Refused(error.to_string())),
             Ok(Err(error)) => Err(unreachable(error.to_string())),
             Ok(Ok(())) => Ok(pump::start(stream, address, isolation, Box::new(()))),
+        }
+    }
+
+    /// The TLS handshake, where the URL asks for one: whoever answers must have a certificate for the URL's host.
+    async fn secure(&self, url: &Url, stream: TcpStream) -> Result<PeerStream, Attempt> {
+        if !url.is_tls {
+            return Ok(PeerStream::Plain(stream));
+        }
+        let Some(tls) = &self.tls else {
+            let reason = "its URL is https:// and this member has no certificate (--peer-cert-file)";
+            return Err(Attempt::Refused(reason.to_owned()));
+        };
+        match tls.connect(&url.host, stream, &[]).await {
+            Ok(stream) => Ok(PeerStream::Dialed(stream)),
+            Err(error) => Err(Attempt::Refused(error.reason)),
         }
     }
 }
@@ -97,11 +125,8 @@ fn keep(last: (String, Attempt), next: (String, Attempt)) -> (String, Attempt) {
     }
 }
 
-async fn resolve(text: &str) -> Result<Vec<SocketAddr>, String> {
+async fn resolve(text: &str) -> Result<(Url, Vec<SocketAddr>), String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
-    if url.is_tls {
-        return Err("https between members is not supported by this release yet; use http".to_owned());
-    }
     let found = timeout(RESOLVE_MAX, lookup_host((url.host.as_str(), url.port))).await;
     let addresses: Vec<SocketAddr> = found
         .map_err(|_| "the name was not resolved in time".to_owned())?
@@ -110,6 +135,6 @@ async fn resolve(text: &str) -> Result<Vec<SocketAddr>, String> {
     if addresses.is_empty() {
         Err("the name has no address".to_owned())
     } else {
-        Ok(addresses)
+        Ok((url, addresses))
     }
 }

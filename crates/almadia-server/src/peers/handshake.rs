@@ -112,5 +112,7 @@ async fn say<S: AsyncWrite + Unpin>(stream: &mut S, frame: &[u8]) -> Result<(), 
     put_header(&mut bytes, frame);
     bytes.extend_from_slice(frame);
     let written: io::Result<()> = stream.write_all(&bytes).await;
-    Ok(written?)
+    written?;
+    let flushed: io::Result<()> = stream.flush().await;
+    Ok(flushed?)
 }

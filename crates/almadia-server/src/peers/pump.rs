@@ -5,12 +5,12 @@
 
 use super::STALL_MAX;
 use super::frame::{FrameError, FrameReader, put_header};
+use super::socket::PeerStream;
 use almadia_consensus::{PIPE_FRAMES_MAX, Pipe};
 use bytes::Bytes;
 use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -27,7 +27,7 @@ pub(super) type Ballast = Box<dyn std::any::Any + Send>;
 /// The pipe of a connection whose handshake is over. The connection ends when the pipe is dropped, when the other
 /// side ends it, or when the member is isolated.
 pub(super) fn start(
-    stream: TcpStream,
+    stream: PeerStream,
     peer: SocketAddr,
     isolation: watch::Receiver<bool>,
     ballast: Ballast,
@@ -53,12 +53,34 @@ fn report(end: Result<(), FrameError>, peer: SocketAddr) {
     }
 }
 
+/// Both directions of a plain connection work without a lock between them; inside TLS they share their state.
 async fn run(
-    mut stream: TcpStream,
+    stream: PeerStream,
     outgoing: mpsc::Receiver<Bytes>,
     incoming: mpsc::Sender<Bytes>,
 ) -> Result<(), FrameError> {
-    let (read_half, write_half) = stream.split();
+    match stream {
+        PeerStream::Plain(mut stream) => {
+            let (read_half, write_half) = stream.split();
+            move_frames(read_half, write_half, outgoing, incoming).await
+        }
+        PeerStream::Accepted(stream) => {
+            let (read_half, write_half) = tokio::io::split(*stream);
+            move_frames(read_half, write_half, outgoing, incoming).await
+        }
+        PeerStream::Dialed(stream) => {
+            let (read_half, write_half) = tokio::io::split(*stream);
+            move_frames(read_half, write_half, outgoing, incoming).await
+        }
+    }
+}
+
+async fn move_frames(
+    read_half: impl AsyncRead + Unpin,
+    write_half: impl AsyncWrite + Unpin,
+    outgoing: mpsc::Receiver<Bytes>,
+    incoming: mpsc::Sender<Bytes>,
+) -> Result<(), FrameError> {
     let (wanted, gone) = (incoming.clone(), Notify::new());
     let reading = read_frames(read_half, incoming);
     let writing = write_frames(write_half, outgoing, &gone);
@@ -136,7 +158,9 @@ async fn write_batch(
             flush(writer, buffer).await?;
         }
     }
-    flush(writer, buffer).await
+    flush(writer, buffer).await?;
+    // TLS keeps what the socket did not take at once; on a plain connection this does nothing.
+    timeout(STALL_MAX, writer.flush()).await?
 }
 
 async fn flush(writer: &mut (impl AsyncWrite + Unpin), buffer: &mut Vec<u8>) -> io::Result<()> {

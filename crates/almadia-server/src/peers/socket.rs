@@ -1,9 +1,13 @@
-//! What a connection between members, or with a client, is set to.
+//! What a connection between members, or with a client, is set to; and the connections between members, plain or inside TLS.
 
 use rustix::net::sockopt;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::{client, server};
 
 /// An idle connection is probed after this time, and then as often.
 const KEEPALIVE: Duration = Duration::from_secs(5);
@@ -25,4 +29,56 @@ pub(crate) fn configure(stream: &TcpStream) -> io::Result<()> {
     let unconfirmed_ms = u32::try_from(UNCONFIRMED_MAX.as_millis()).expect("a few seconds");
     sockopt::set_tcp_user_timeout(stream, unconfirmed_ms)?;
     Ok(())
+}
+
+/// A connection between members.
+#[derive(Debug)]
+pub(super) enum PeerStream {
+    /// As it is.
+    Plain(TcpStream),
+    /// Inside TLS; the other side has dialed.
+    Accepted(Box<server::TlsStream<TcpStream>>),
+    /// Inside TLS; we have dialed.
+    Dialed(Box<client::TlsStream<TcpStream>>),
+}
+
+/// For the handshake alone; afterwards both directions have their own half.
+impl AsyncRead for PeerStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Accepted(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Dialed(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for PeerStream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Accepted(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Dialed(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Accepted(stream) => Pin::new(stream).poll_flush(context),
+            Self::Dialed(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Accepted(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Dialed(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-fn identity(member: u64, cluster: u64) -> Identity {
+pub(super) fn identity(member: u64, cluster: u64) -> Identity {
     Identity {
         group: GroupId([1; 16]),
         cluster: ClusterId(cluster),
@@ -21,16 +21,25 @@ fn identity(member: u64, cluster: u64) -> Identity {
 }
 
 /// A member that listens. Dropping it stops the listening.
-struct Listening {
+pub(super) struct Listening {
     who: Who,
     address: SocketAddr,
-    accepted: mpsc::UnboundedReceiver<Accepted>,
+    pub(super) accepted: mpsc::UnboundedReceiver<Accepted>,
     _serving: tokio::task::JoinSet<()>,
 }
 
 async fn listen(identity: Identity) -> Listening {
+    listen_with(identity, "http", None).await
+}
+
+/// The same with this scheme and these certificates.
+pub(super) async fn listen_with(
+    identity: Identity,
+    scheme: &str,
+    tls: Option<Arc<crate::tls::Acceptor>>,
+) -> Listening {
     let who = Who::new(&identity);
-    let listener = PeerListener::bind(&["http://127.0.0.1:0".into()], who.clone())
+    let listener = PeerListener::bind(&[format!("{scheme}://127.0.0.1:0")], who.clone(), tls)
         .await
         .unwrap();
     let address = listener.addresses()[0];
@@ -46,6 +55,13 @@ async fn listen(identity: Identity) -> Listening {
 }
 
 impl Listening {
+    pub(super) fn as_peer_at(&self, member: u64, url: &str) -> PeerAddress {
+        PeerAddress {
+            urls: vec![url.replace("PORT", &self.address.port().to_string())],
+            ..self.as_peer(member)
+        }
+    }
+
     fn as_peer(&self, member: u64) -> PeerAddress {
         PeerAddress {
             member: MemberId(member),

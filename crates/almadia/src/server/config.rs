@@ -4,7 +4,7 @@
 use super::auth_token::AuthToken;
 use super::table::{SETTINGS, Treatment};
 use super::values::{Values, asks_for_nothing};
-use super::{ConfigError, duration};
+use super::{ConfigError, duration, tls};
 use almadia_command::GroupId;
 use almadia_etcd::{AuthConfig, TokenKind};
 use almadia_member::founding::{InitialPeer, InitialState};
@@ -80,6 +80,9 @@ impl Settings {
         server
             .validate()
             .map_err(|error| ConfigError::new(error.to_string()))?;
+        let mut warnings = warnings(values);
+        warnings.extend(tls::warnings(values));
+        warnings.extend(server.tls_warnings());
         let mut edge = edge(values)?;
         edge.lease_ttl_min = lease_ttl_min(server.election_ms);
         Ok(Self {
@@ -88,7 +91,7 @@ impl Settings {
             auth_token: auth_token(values)?,
             log_level: log_level(values)?,
             log_format: log_format(values)?,
-            warnings: warnings(values),
+            warnings,
         })
     }
 }
@@ -169,6 +172,7 @@ fn server(values: &Values) -> Result<ServerConfig, ConfigError> {
             HEARTBEAT_MS_MAX,
         )?,
         election_ms,
+        tls: tls::settings(values)?,
         request_limit: REQUEST_LIMIT + Duration::from_millis(2 * election_ms),
         ..defaults
     })
@@ -213,11 +217,11 @@ fn edge(values: &Values) -> Result<almadia_etcd::Config, ConfigError> {
 }
 
 /// The text of a setting; an empty one counts as not written, as in etcd.
-fn written<'a>(values: &'a Values, name: &str) -> Option<&'a str> {
+pub(super) fn written<'a>(values: &'a Values, name: &str) -> Option<&'a str> {
     values.text(name).filter(|text| !text.is_empty())
 }
 
-fn complain(values: &Values, name: &str, allowed: &str) -> ConfigError {
+pub(super) fn complain(values: &Values, name: &str, allowed: &str) -> ConfigError {
     ConfigError::new(format!("{}: {allowed}", values.wording(name)))
 }
 
@@ -317,7 +321,13 @@ fn advertise_peer(
     Ok(urls(values, name, default))
 }
 
-fn number(values: &Values, name: &str, default: u64, min: u64, max: u64) -> Result<u64, ConfigError> {
+pub(super) fn number(
+    values: &Values,
+    name: &str,
+    default: u64,
+    min: u64,
+    max: u64,
+) -> Result<u64, ConfigError> {
     let Some(text) = written(values, name) else {
         return Ok(default);
     };

@@ -51,8 +51,13 @@ fn flatten_section(
     };
     for (key, value) in settings {
         let name = key_text(key)?;
-        // The file calls both kinds of certificate check by one name.
-        let flag = format!("{prefix}{name}");
+        let flag = match (name.as_str(), prefix) {
+            // Names that the file has and no flag.
+            ("allowed-cn", prefix) => format!("{prefix}cert-allowed-cn"),
+            ("allowed-hostname", "") => "client-cert-allowed-hostname".to_owned(),
+            ("allowed-hostname", prefix) => format!("{prefix}cert-allowed-hostname"),
+            (name, prefix) => format!("{prefix}{name}"),
+        };
         if let Some(text) = value_text(&flag, value)? {
             flat.push((flag, text));
         }
@@ -116,12 +121,14 @@ mod tests {
 
     #[test]
     fn security_sections_have_the_flags_names() {
-        let document = "client-transport-security:\n  cert-file: a\n  client-cert-auth: true\npeer-transport-security:\n  cert-file: b\n  auto-tls: false\n";
+        let document = "client-transport-security:\n  cert-file: a\n  client-cert-auth: true\npeer-transport-security:\n  cert-file: b\n  auto-tls: false\n  allowed-cn: [m0, m1]\n  allowed-hostname: h\n";
         let expected = [
             ("cert-file", "a"),
             ("client-cert-auth", "true"),
             ("peer-cert-file", "b"),
             ("peer-auto-tls", "false"),
+            ("peer-cert-allowed-cn", "m0,m1"),
+            ("peer-cert-allowed-hostname", "h"),
         ];
         check(document, &expected);
     }

@@ -9,6 +9,7 @@ mod run;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 
 pub use config::{LogFormat, Settings};

@@ -2,7 +2,7 @@
 //! What the member does is decided below.
 
 use super::{Flags, LogFormat, Settings};
-use almadia_etcd::ReadError;
+use almadia_etcd::{CertificateName, Originated, ReadError};
 use almadia_member::Member;
 use almadia_server::clients::{ClientListener, ClientStream};
 use almadia_server::{ServerError, Serving};
@@ -61,12 +61,7 @@ async fn serve(serving: Serving, edge: almadia_etcd::Config) {
 }
 
 fn addresses(clients: &ClientListener) -> String {
-    let each: Vec<String> = clients
-        .addresses()
-        .iter()
-        .map(|address| format!("http://{address}"))
-        .collect();
-    each.join(",")
+    clients.urls().join(",")
 }
 
 /// Prints one line once the member can answer linearizable reads, which takes a leader and everything committed applied.
@@ -88,10 +83,14 @@ async fn say_when_ready(member: Member, addresses: String) {
 struct Incoming(ClientListener);
 
 impl Stream for Incoming {
-    type Item = Result<ClientStream, Infallible>;
+    type Item = Result<Originated<ClientStream>, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_accept(context).map(|connection| Some(Ok(connection)))
+        self.0.poll_accept(context).map(|connection| {
+            let (address, user) = (connection.peer(), connection.user());
+            let certificate = user.map(|name| CertificateName(name.to_owned()));
+            Some(Ok(Originated::new(connection, address, certificate)))
+        })
     }
 }
 

@@ -55,7 +55,6 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 /// Names that etcd does not know.
 const OWN: &[&str] = &["group"];
 
-const NO_TLS: &str = "TLS is not offered yet, and serving without it would not be what was asked for";
 const NO_DISCOVERY: &str = "members are named by --initial-cluster";
 const OTHER_STORE: &str = "the store has no such part";
 const NOT_YET: &str = "not offered yet";
@@ -65,6 +64,15 @@ const fn used(name: &'static str, word: &'static str, help: &'static str) -> Set
     Setting {
         name,
         value: Value::Text(word),
+        treatment: Treatment::Used,
+        help,
+    }
+}
+
+const fn used_switch(name: &'static str, help: &'static str) -> Setting {
+    Setting {
+        name,
+        value: Value::Switch,
         treatment: Treatment::Used,
         help,
     }
@@ -214,6 +222,84 @@ pub const SETTINGS: &[Setting] = &[
         "COST",
         "Work that goes into the hash of a new password, 4 to 31; each step doubles it [default: 10]",
     ),
+    used(
+        "cert-file",
+        "FILE",
+        "Certificate shown to clients, PEM, with intermediate ones; read again when it changes",
+    ),
+    used("key-file", "FILE", "Its private key"),
+    used_switch(
+        "client-cert-auth",
+        "Let in only clients with a certificate; its common name is their user",
+    ),
+    used(
+        "trusted-ca-file",
+        "FILE",
+        "Who may have signed clients' certificates",
+    ),
+    used(
+        "client-crl-file",
+        "FILE",
+        "Clients' certificates that were revoked",
+    ),
+    used(
+        "client-cert-allowed-hostname",
+        "HOSTS",
+        "Let in only clients whose certificate is for one of these",
+    ),
+    used_switch("auto-tls", "Make a certificate for clients, for first tries"),
+    used(
+        "peer-cert-file",
+        "FILE",
+        "Certificate shown to other members, by who dials and who is dialed",
+    ),
+    used("peer-key-file", "FILE", "Its private key"),
+    used(
+        "peer-client-cert-file",
+        "FILE",
+        "Certificate shown when dialing another member [default: --peer-cert-file]",
+    ),
+    used("peer-client-key-file", "FILE", "Its private key"),
+    used_switch(
+        "peer-client-cert-auth",
+        "Let in only members with a certificate; so it is with --peer-trusted-ca-file",
+    ),
+    used(
+        "peer-trusted-ca-file",
+        "FILE",
+        "Who may have signed other members' certificates",
+    ),
+    used("peer-crl-file", "FILE", "Members' certificates that were revoked"),
+    used(
+        "peer-cert-allowed-cn",
+        "NAMES",
+        "Believe only members whose certificate has one of these common names",
+    ),
+    used(
+        "peer-cert-allowed-hostname",
+        "HOSTS",
+        "Believe only members whose certificate is for one of these",
+    ),
+    used_switch(
+        "peer-skip-client-san-verification",
+        "Let members dial from addresses that their certificate is not for",
+    ),
+    used_switch(
+        "peer-auto-tls",
+        "Make a certificate for other members, who believe any; for first tries",
+    ),
+    used(
+        "self-signed-cert-validity",
+        "YEARS",
+        "How long a certificate of our own making is valid [default: 1]",
+    ),
+    used(
+        "cipher-suites",
+        "NAMES",
+        "Cipher suites of TLS 1.2, by Go's names [default: all that are good]",
+    ),
+    used("tls-min-version", "VERSION", "TLS1.2 or TLS1.3 [default: TLS1.2]"),
+    used("tls-max-version", "VERSION", "TLS1.2 or TLS1.3 [default: TLS1.3]"),
     used("log-level", "LEVEL", "debug, info, warn or error [default: info]"),
     used(
         "log-format",
@@ -275,30 +361,8 @@ pub const SETTINGS: &[Setting] = &[
     ignored("v2-deprecation", "there is no v2 API"),
     ignored("enable-v2v3", "there is no v2 API"),
     // Security.
-    refused("cert-file", NO_TLS),
-    refused("key-file", NO_TLS),
-    refused_switch("client-cert-auth", NO_TLS),
-    refused("client-cert-file", NO_TLS),
-    refused("client-key-file", NO_TLS),
-    refused("client-crl-file", NO_TLS),
-    refused("client-cert-allowed-hostname", NO_TLS),
-    refused("trusted-ca-file", NO_TLS),
-    refused_switch("auto-tls", NO_TLS),
-    refused("peer-cert-file", NO_TLS),
-    refused("peer-key-file", NO_TLS),
-    refused_switch("peer-client-cert-auth", NO_TLS),
-    refused("peer-client-cert-file", NO_TLS),
-    refused("peer-client-key-file", NO_TLS),
-    refused("peer-trusted-ca-file", NO_TLS),
-    refused("peer-crl-file", NO_TLS),
-    refused("peer-cert-allowed-cn", NO_TLS),
-    refused("peer-cert-allowed-hostname", NO_TLS),
-    refused_switch("peer-auto-tls", NO_TLS),
-    ignored_switch("peer-skip-client-san-verification", NO_TLS),
-    ignored("self-signed-cert-validity", NO_TLS),
-    ignored("cipher-suites", NO_TLS),
-    ignored("tls-min-version", NO_TLS),
-    ignored("tls-max-version", NO_TLS),
+    ignored("client-cert-file", "nobody here dials the client port"),
+    ignored("client-key-file", "nobody here dials the client port"),
     ignored("cors", "there is no HTTP API for browsers yet"),
     ignored("host-whitelist", "there is no HTTP API for browsers yet"),
     // Monitoring.

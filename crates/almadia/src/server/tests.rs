@@ -125,20 +125,57 @@ fn kubeadm_s_command_line_starts_once_its_tls_flags_are_gone() {
     }
 }
 
+/// Row B11.3, as kubeadm has it.
 #[test]
-fn tls_is_refused_and_not_left_out() {
-    let tls = "--cert-file=/etc/kubernetes/pki/etcd/server.crt --client-cert-auth=true --key-file=/k --peer-cert-file=/p \
-        --peer-client-cert-auth=true --peer-key-file=/p --peer-trusted-ca-file=/p --trusted-ca-file=/t";
-    let error = complaint(
-        &format!("{KUBEADM} {tls}"),
-        "--cert-file=/etc/kubernetes/pki/etcd/server.crt",
+fn tls_settings_have_etcd_s_names() {
+    let pki = "/etc/kubernetes/pki/etcd";
+    let tls = format!(
+        "--cert-file={pki}/server.crt --client-cert-auth=true --key-file={pki}/server.key --peer-cert-file={pki}/peer.crt \
+         --peer-client-cert-auth=true --peer-key-file={pki}/peer.key --peer-trusted-ca-file={pki}/ca.crt \
+         --trusted-ca-file={pki}/ca.crt"
     );
-    assert!(error.contains("TLS is not offered yet"), "{error}");
+    let secure = KUBEADM.replace("http://", "https://");
+    let config = load(&format!("{secure} {tls}"));
+    let (client, peer) = (&config.server.tls.client, &config.server.tls.peer);
+    assert!(client.requires_client_certificate && peer.requires_client_certificate);
+    assert_eq!(client.certificate, Some(format!("{pki}/server.crt").into()));
+    assert_eq!(peer.trusted_ca, Some(format!("{pki}/ca.crt").into()));
+    assert!(
+        !config.warnings.iter().any(|warning| warning.contains("cert")),
+        "{:?}",
+        config.warnings
+    );
+    let more = load(&format!(
+        "{tls} --peer-cert-allowed-cn=a,b --client-crl-file=/c --cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_RSA_WITH_AES_128_CBC_SHA"
+    ));
+    assert_eq!(more.server.tls.peer.allowed_names, ["a", "b"]);
+    assert_eq!(more.server.tls.client.revoked, Some("/c".into()));
+    assert_eq!(more.server.tls.cipher_suites.len(), 1);
+    for part in ["TLS_RSA_WITH_AES_128_CBC_SHA", "is not https"] {
+        let is_said = more.warnings.iter().any(|warning| warning.contains(part));
+        assert!(is_said, "{part} in {:?}", more.warnings);
+    }
+}
+
+/// Row B11.3: what TLS cannot be without is asked for; nothing is served in plain text instead.
+#[test]
+fn tls_is_never_left_out() {
     complaint(
         "--listen-client-urls https://127.0.0.1:2379",
         "--listen-client-urls",
     );
-    complaint("--client-cert-auth", "--client-cert-auth=true");
+    complaint("--listen-peer-urls https://127.0.0.1:2380", "--listen-peer-urls");
+    complaint("--client-cert-auth", "--client-cert-auth");
+    complaint("--cert-file=/c", "--cert-file needs --key-file");
+    complaint(
+        "--tls-min-version=TLS1.1",
+        "--tls-min-version=TLS1.1: allowed are TLS1.2 and TLS1.3",
+    );
+    complaint("--cipher-suites=TLS_MAGIC", "TLS_MAGIC is no cipher suite");
+    complaint(
+        "--cipher-suites=TLS_RSA_WITH_AES_128_CBC_SHA",
+        "none of them is offered",
+    );
     assert_eq!(
         load("--client-cert-auth=false --peer-auto-tls=0").warnings,
         Vec::<String>::new(),
@@ -146,7 +183,7 @@ fn tls_is_refused_and_not_left_out() {
     );
 }
 
-/// The config file that k3s writes for its embedded etcd, TLS apart.
+/// The config file that k3s writes for its embedded etcd, without TLS.
 const K3S: &str = "
 name: server-0-1a2b3c4d
 data-dir: /var/lib/rancher/k3s/server/db/etcd
@@ -169,7 +206,7 @@ grpc-keepalive-timeout: 10000000000
 ";
 
 #[test]
-fn k3s_s_config_file_starts_once_its_tls_sections_are_gone() {
+fn k3s_s_config_file_starts() {
     let config = load_all("--config-file etcd.yaml", &[], K3S).expect("k3s's file");
     assert_eq!(config.server.name, "server-0-1a2b3c4d");
     assert_eq!(
@@ -184,14 +221,14 @@ fn k3s_s_config_file_starts_once_its_tls_sections_are_gone() {
         "durations in the file are nanoseconds"
     );
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
-    let secured = format!("{K3S}client-transport-security:\n  cert-file: /c\n  client-cert-auth: true\n");
-    let error = load_all("--config-file etcd.yaml", &[], &secured)
-        .expect_err("TLS")
-        .to_string();
-    assert!(
-        error.starts_with("etcd.yaml: cert-file: /c: TLS is not offered yet"),
-        "{error}"
+    let secured = format!(
+        "{}client-transport-security:\n  cert-file: /c\n  key-file: /k\n  client-cert-auth: true\n  trusted-ca-file: /t\n\
+         peer-transport-security:\n  cert-file: /p\n  key-file: /q\n  client-cert-auth: true\n  trusted-ca-file: /u\n",
+        K3S.replace("http://10", "https://10")
     );
+    let config = load_all("--config-file etcd.yaml", &[], &secured).expect("k3s's file with TLS");
+    assert_eq!(config.server.tls.client.trusted_ca, Some("/t".into()));
+    assert_eq!(config.server.tls.peer.key, Some("/q".into()));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Says the same thing only rarely: a refused peer comes again twenty times a second.
+//! Says the same thing only rarely: a refused peer comes again twenty times a second, and so may a client that is set up wrong.
 //!
 //! It never drops a complaint that is new.
 
@@ -15,13 +15,13 @@ const REMEMBERED_MAX: usize = 256;
 
 /// What has been complained about lately.
 #[derive(Debug, Default)]
-pub(super) struct Complaints {
+pub(crate) struct Complaints {
     made: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Complaints {
     /// Should this be logged now? Remembers that it was.
-    pub(super) fn is_due(&self, complaint: &str) -> bool {
+    pub(crate) fn is_due(&self, complaint: &str) -> bool {
         let now = Instant::now();
         let mut made = self.made.lock().expect("nobody panics while complaining");
         match made.get_mut(complaint) {
