@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use almadia::{bench, commands, demo, server};
+use almadia::{bench, cert, commands, demo, server};
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Rust's usual allocator gives memory back late and takes locks; a server of many small values feels both.
@@ -47,6 +47,9 @@ enum Command {
     Client(commands::ClientCommand),
     /// Measure any etcd v3 cluster, or two side by side.
     Bench(Box<bench::BenchArguments>),
+    /// Make certificates for tests and small set-ups, and show them.
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
     /// Print the completion script of a shell.
     Completions(commands::completions::CompletionsArguments),
 }
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Demo(flags) => demo::run(flags, program.global.output),
         Command::Client(command) => commands::run(&command, &program.global, &program.login),
         Command::Bench(arguments) => bench::run(&arguments, &program.global),
+        Command::Cert(command) => cert::run(&command, program.global.output),
         Command::Completions(arguments) => {
             let printed = commands::completions::run(&arguments, &mut Program::command());
             commands::finish(printed.map(|()| commands::error::EXIT_OK))
