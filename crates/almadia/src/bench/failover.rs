@@ -18,7 +18,7 @@ use super::workload::kind::Kind;
 use super::workload::plain::Plain;
 use super::workload::values::Values;
 use crate::commands::error::{CommandError, EXIT_FAILED};
-use crate::commands::global::{Global, duration};
+use crate::commands::global::{Address, Global, duration};
 use crate::commands::output::Report;
 use crate::commands::runtime;
 
@@ -134,8 +134,8 @@ fn measure(arguments: &FailoverArguments, target: &Target, leader: usize) -> Res
         .iter()
         .enumerate()
         .filter(|(at, _)| *at != leader);
-    let connections: Vec<String> = others
-        .flat_map(|(_, address)| vec![address.authority.clone(); CONNECTIONS_EACH])
+    let connections: Vec<Address> = others
+        .flat_map(|(_, address)| vec![address.clone(); CONNECTIONS_EACH])
         .collect();
     if connections.is_empty() {
         return Err(CommandError::usage(

@@ -16,7 +16,7 @@ use super::target::Target;
 use super::workload::kind::Kind;
 use super::workload::preload::Preload;
 use crate::commands::error::{CommandError, EXIT_FAILED};
-use crate::commands::global::Global;
+use crate::commands::global::{Address, Global};
 use crate::commands::output::Report;
 use crate::commands::runtime;
 
@@ -115,7 +115,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// Host and port of each of the connections of `clients` clients.
-    fn places(&self, target: &Target, clients: usize) -> Result<Vec<String>, CommandError> {
+    fn places(&self, target: &Target, clients: usize) -> Result<Vec<Address>, CommandError> {
         let connections = target.connections(self.arguments.target, self.arguments.connections_of(clients));
         self.runtime.block_on(connections)
     }

@@ -12,6 +12,7 @@ use super::target::Target;
 use super::watchers::{self, Board, Expected, Watching};
 use super::workload::{self, Spec};
 use crate::commands::error::CommandError;
+use crate::commands::global::Address;
 
 /// Longest wait until all watchers watch.
 const WATCHING_MAX: Duration = Duration::from_secs(30);
@@ -32,7 +33,7 @@ pub struct Slice {
     /// Time that is counted.
     pub duration: Duration,
     /// Who is told of the load's writes, and over which connections.
-    pub watching: Option<(Watching, Vec<String>)>,
+    pub watching: Option<(Watching, Vec<Address>)>,
 }
 
 /// What came of a slice.
@@ -67,7 +68,7 @@ impl SliceResult {
 pub fn run(
     slice: &Slice,
     target: &Target,
-    connections: &[String],
+    connections: &[Address],
     seed: u64,
 ) -> Result<SliceResult, CommandError> {
     let Some((watching, places)) = &slice.watching else {
@@ -116,7 +117,7 @@ fn wait_for_watchers(watching: &Watching, board: &Board) -> Result<(), CommandEr
 fn calls(
     slice: &Slice,
     target: &Target,
-    connections: &[String],
+    connections: &[Address],
     seed: u64,
     board: Option<&Board>,
 ) -> Result<(SliceResult, Vec<Tally>), CommandError> {
@@ -164,7 +165,7 @@ fn panicked() -> CommandError {
 }
 
 /// Runs a workload that has an end to its end; returns how many calls failed and why.
-pub fn complete(workload: &mut dyn Workload, connections: &[String], clients: usize) -> Load {
+pub fn complete(workload: &mut dyn Workload, connections: &[Address], clients: usize) -> Load {
     let window = Window {
         from: Instant::now(),
         until: None,
@@ -242,7 +243,7 @@ fn result(slice: &Slice, load: Load, before: &Sample, after: &Sample) -> SliceRe
     }
 }
 
-fn part_of(slice: &Slice, connections: &[String], window: Window, thread: usize, threads: usize) -> Plan {
+fn part_of(slice: &Slice, connections: &[Address], window: Window, thread: usize, threads: usize) -> Plan {
     Plan {
         connections: connections
             .iter()

@@ -12,7 +12,7 @@ use almadia_etcd::proto::etcdserverpb::{
 use super::workload::{self, kube, leases};
 use crate::commands::cluster::{Cluster, Repeat, request};
 use crate::commands::error::CommandError;
-use crate::commands::global::{Address, Global, addresses};
+use crate::commands::global::{Address, Global};
 use crate::commands::status;
 
 /// Which members get the clients.
@@ -45,7 +45,7 @@ impl Target {
             endpoints: endpoints.to_vec(),
             ..flags.clone()
         };
-        let addresses = addresses(endpoints)?;
+        let addresses = flags.addresses()?;
         Ok(Self {
             name: name.to_owned(),
             addresses,
@@ -88,12 +88,12 @@ impl Target {
         })
     }
 
-    /// Host and port of each of `connections` connections.
+    /// The address of each of `connections` connections.
     pub async fn connections(
         &self,
         receiver: Receiver,
         connections: usize,
-    ) -> Result<Vec<String>, CommandError> {
+    ) -> Result<Vec<Address>, CommandError> {
         let chosen: Vec<&Address> = match receiver {
             Receiver::Any => self.addresses.iter().collect(),
             Receiver::Leader if self.addresses.len() == 1 => self.addresses.iter().collect(),
@@ -111,7 +111,7 @@ impl Target {
             )));
         }
         Ok((0..connections)
-            .map(|at| chosen[at % chosen.len()].authority.clone())
+            .map(|at| chosen[at % chosen.len()].clone())
             .collect())
     }
 

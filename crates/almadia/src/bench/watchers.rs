@@ -12,6 +12,7 @@ use super::engine::subscription::{self, Subscriber};
 use super::message::{self, Event};
 use super::tally::Tally;
 use super::workload::STAMP_BYTES;
+use crate::commands::global::Address;
 
 /// How long events may come after the last write was acknowledged.
 const LATE_MAX: Duration = Duration::from_secs(10);
@@ -78,7 +79,7 @@ impl Board {
 
 /// Watches over `connections` until `board` says what was to be expected and it has come. The result's operations are
 /// events within the window; times in values count from `stamps_from`. Its failures are what was not as it should be.
-pub fn run(watching: &Watching, connections: &[String], stamps_from: Instant, board: &Board) -> Load {
+pub fn run(watching: &Watching, connections: &[Address], stamps_from: Instant, board: &Board) -> Load {
     let streams = watching.watchers.div_ceil(watching.per_stream);
     let mut watchers = Watchers::new(watching, stamps_from, board);
     subscription::run(connections, streams, message::WATCH, &mut watchers);

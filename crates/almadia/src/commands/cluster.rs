@@ -13,9 +13,10 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
 use super::error::CommandError;
-use super::global::{Address, Global, addresses};
+use super::global::{Address, Global};
 use super::login::{self, Connection, Login};
 use super::meaning::{Meaning, meaning, refused, without_origin};
+use super::tls::{Dialer, Security, speaks_tls, told_later};
 
 /// Longest wait for one member to accept a connection.
 const CONNECT_MAX: Duration = Duration::from_millis(1000);
@@ -65,7 +66,7 @@ impl Cluster {
     /// The cluster that the flags name. Connects to nothing yet.
     pub fn new(global: &Global) -> Result<Self, CommandError> {
         Ok(Self {
-            addresses: addresses(&global.endpoints)?,
+            addresses: global.addresses()?,
             timeout: global.timeout,
             attempt_max: None,
             last: Mutex::new((0, None)),
@@ -108,6 +109,11 @@ impl Cluster {
     /// The addresses as given.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// What is done about TLS.
+    pub fn security(&self) -> &Security {
+        &self.addresses[0].security
     }
 
     /// Longest time for one command.
@@ -209,24 +215,24 @@ impl Cluster {
         let connection = match logged_in.map_err(late).flatten() {
             Ok(connection) => connection,
             // Nothing but the login was sent, whatever became of it.
-            Err(status) => return Err(self.failed(member, &status, Repeat::Freely)),
+            Err(status) => return Err(self.failed(member, &status, Repeat::Freely).await),
         };
         match timeout_at(limit, call(connection)).await.map_err(late).flatten() {
             Ok(answer) => {
                 *self.last.lock().expect("no panic holds it") = (member, Some(channel.clone()));
                 Ok(answer)
             }
-            Err(status) => Err(self.failed(member, &status, repeat)),
+            Err(status) => Err(self.failed(member, &status, repeat).await),
         }
     }
 
-    fn failed(&self, member: usize, status: &Status, repeat: Repeat) -> Attempt {
+    async fn failed(&self, member: usize, status: &Status, repeat: Repeat) -> Attempt {
         *self.last.lock().expect("no panic holds it") = (member, None);
-        let reason = format!(
-            "{}: {}",
-            self.addresses[member].authority,
-            without_origin(status.message())
-        );
+        let address = &self.addresses[member];
+        if let Some(error) = wrong_transport(address, status).await {
+            return Attempt::Over(error);
+        }
+        let reason = format!("{}: {}", address.authority, without_origin(status.message()));
         match (meaning(status), repeat) {
             (Meaning::TokenOutdated, _) if self.forget_token() => Attempt::TokenOutdated(refused(status)),
             (Meaning::NotCarriedOut, _) | (Meaning::Unknown, Repeat::Freely) => Attempt::Next(reason),
@@ -307,11 +313,38 @@ pub async fn connect(address: &Address, limit: Duration) -> Result<Channel, Stri
         .http2_keep_alive_interval(PROBE_INTERVAL)
         .keep_alive_timeout(PROBE_ANSWER_MAX)
         .tcp_nodelay(true);
-    match tokio::time::timeout(limit, endpoint.connect()).await {
+    let connecting = async {
+        if !address.is_tls {
+            return endpoint.connect().await.map_err(|error| innermost(&error));
+        }
+        let dialer = Dialer::new(address).map_err(|error| error.to_string())?;
+        let connected = endpoint.connect_with_connector(dialer).await;
+        connected.map_err(|error| innermost(&error))
+    };
+    match tokio::time::timeout(limit, connecting).await {
         Ok(Ok(channel)) => Ok(channel),
-        Ok(Err(error)) => Err(innermost(&error)),
+        Ok(Err(reason)) => Err(reason),
         Err(_) => Err("no connection in time".to_owned()),
     }
+}
+
+/// The two usual mistakes with TLS that show only when a call is made: nothing was carried out, and nothing will be.
+async fn wrong_transport(address: &Address, status: &Status) -> Option<CommandError> {
+    if meaning(status) != Meaning::Unknown {
+        return None;
+    }
+    let reason = if address.is_tls {
+        told_later(status, address)?
+    } else if speaks_tls(address).await {
+        "it speaks TLS; write https:// before its address and name the cluster's authority with --cacert"
+            .to_owned()
+    } else {
+        return None;
+    };
+    Some(CommandError::Unreachable {
+        endpoints: address.authority.clone(),
+        reason,
+    })
 }
 
 /// A request that asks not to be served without a leader, and for the place of a write in the log.

@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn one_that_fails_is_an_exit_code() {
         let asked = |answer| Asked {
-            address: address("h:1").expect("valid"),
+            address: address("h:1", &crate::commands::tls::Security::default()).expect("valid"),
             answer,
             refusal: None,
             took: Duration::from_micros(1500),

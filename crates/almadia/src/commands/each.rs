@@ -41,7 +41,10 @@ pub async fn addresses(arguments: &EachArguments, cluster: &Cluster) -> Result<V
     if !arguments.cluster {
         return Ok(cluster.addresses().to_vec());
     }
-    Ok(members::client_addresses(&members::list(cluster, false).await?))
+    Ok(members::client_addresses(
+        &members::list(cluster, false).await?,
+        cluster.security(),
+    ))
 }
 
 /// Asks all addresses at once; the answers come in the order of the addresses.

@@ -5,18 +5,19 @@
 use std::time::Duration;
 
 use super::error::CommandError;
+use super::tls::{Security, TlsArguments};
 
 /// Where the cluster is, how long to wait, and how to print.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Global {
-    /// Client addresses of the members, tried in turn (http://HOST:PORT or HOST:PORT).
+    /// Client addresses of the members, tried in turn (http://HOST:PORT, https://HOST:PORT or HOST:PORT).
     #[arg(
         long,
         global = true,
         env = "ALMADIA_ENDPOINTS",
         value_name = "URL,…",
         value_delimiter = ',',
-        default_value = "http://127.0.0.1:2379",
+        default_values_t = default_endpoints(),
         help_heading = "Client options"
     )]
     pub endpoints: Vec<String>,
@@ -40,6 +41,31 @@ pub struct Global {
         help_heading = "Client options"
     )]
     pub output: Output,
+    /// Certificates.
+    #[command(flatten)]
+    pub tls: TlsArguments,
+}
+
+impl Global {
+    /// The addresses, and what to do about TLS where they ask for it.
+    pub fn addresses(&self) -> Result<Vec<Address>, CommandError> {
+        addresses(&self.endpoints, &Security::new(&self.tls))
+    }
+}
+
+/// Where a cluster is when nobody says it: where etcdctl would look, else on this machine.
+fn default_endpoints() -> Vec<String> {
+    let named = std::env::var("ETCDCTL_ENDPOINTS").unwrap_or_default();
+    let named: Vec<String> = named
+        .split(',')
+        .map(str::to_owned)
+        .filter(|part| !part.is_empty())
+        .collect();
+    if named.is_empty() {
+        vec!["http://127.0.0.1:2379".to_owned()]
+    } else {
+        named
+    }
 }
 
 /// Whom the output is for.
@@ -58,15 +84,30 @@ pub struct Address {
     pub url: String,
     /// `host:port`.
     pub authority: String,
+    /// Whether the scheme is `https`.
+    pub is_tls: bool,
+    /// What to do about it.
+    pub security: Security,
+}
+
+impl Address {
+    /// The name or address a certificate must be for.
+    pub fn host(&self) -> &str {
+        let host = self
+            .authority
+            .rsplit_once(':')
+            .map_or(self.authority.as_str(), |(host, _)| host);
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
 }
 
 /// Reads a list of addresses.
-pub fn addresses(endpoints: &[String]) -> Result<Vec<Address>, CommandError> {
+pub fn addresses(endpoints: &[String], security: &Security) -> Result<Vec<Address>, CommandError> {
     let addresses = endpoints
         .iter()
         .map(|endpoint| endpoint.trim())
         .filter(|endpoint| !endpoint.is_empty())
-        .map(address)
+        .map(|endpoint| address(endpoint, security))
         .collect::<Result<Vec<_>, _>>()?;
     if addresses.is_empty() {
         return Err(CommandError::usage(
@@ -77,19 +118,21 @@ pub fn addresses(endpoints: &[String]) -> Result<Vec<Address>, CommandError> {
 }
 
 /// Reads one address.
-pub fn address(endpoint: &str) -> Result<Address, CommandError> {
+pub fn address(endpoint: &str, security: &Security) -> Result<Address, CommandError> {
     let bad = |why: &str| {
         CommandError::usage(format!(
-            "bad endpoint '{endpoint}': {why}; write it as http://HOST:PORT or HOST:PORT"
+            "bad endpoint '{endpoint}': {why}; write it as http://HOST:PORT, https://HOST:PORT or HOST:PORT"
         ))
     };
-    if endpoint.starts_with("https://") {
-        return Err(bad("this client does not speak TLS yet"));
-    }
-    let authority = endpoint
-        .strip_prefix("http://")
-        .unwrap_or(endpoint)
-        .trim_end_matches('/');
+    let (is_tls, authority) = match (
+        endpoint.strip_prefix("https://"),
+        endpoint.strip_prefix("http://"),
+    ) {
+        (Some(rest), _) => (true, rest),
+        (None, Some(rest)) => (false, rest),
+        (None, None) => (security.is_default(), endpoint),
+    };
+    let authority = authority.trim_end_matches('/');
     if authority.contains("://") || authority.contains('/') {
         return Err(bad("it is not an http address"));
     }
@@ -100,8 +143,10 @@ pub fn address(endpoint: &str) -> Result<Address, CommandError> {
         return Err(bad("host or port is not valid"));
     }
     Ok(Address {
-        url: format!("http://{authority}"),
+        url: format!("{}://{authority}", if is_tls { "https" } else { "http" }),
         authority: authority.to_owned(),
+        is_tls,
+        security: security.clone(),
     })
 }
 
@@ -131,18 +176,25 @@ mod tests {
 
     #[test]
     fn addresses_with_and_without_scheme() {
-        let good = addresses(&[
-            "127.0.0.1:2379".into(),
-            " http://almadia-0.almadia:2379/ ".into(),
-            String::new(),
-        ]);
+        let good = addresses(
+            &[
+                "127.0.0.1:2379".into(),
+                " http://almadia-0.almadia:2379/ ".into(),
+                String::new(),
+            ],
+            &Security::default(),
+        );
         let urls: Vec<String> = good
             .expect("valid")
             .into_iter()
             .map(|address| address.url)
             .collect();
         assert_eq!(urls, ["http://127.0.0.1:2379", "http://almadia-0.almadia:2379"]);
-        assert_eq!(address("[::1]:2379").expect("valid").authority, "[::1]:2379");
+        let local = address("https://[::1]:2379", &Security::default()).expect("valid");
+        assert_eq!(
+            (local.authority.as_str(), local.host(), local.is_tls),
+            ("[::1]:2379", "::1", true)
+        );
     }
 
     #[test]
@@ -151,13 +203,15 @@ mod tests {
             ("localhost", "the port is missing"),
             ("localhost:http", "host or port is not valid"),
             (":2379", "host or port is not valid"),
-            ("https://localhost:2379", "TLS"),
+            ("https://localhost", "the port is missing"),
             ("ftp://localhost:21", "not an http address"),
         ] {
-            let error = address(endpoint).expect_err("bad").to_string();
+            let error = address(endpoint, &Security::default())
+                .expect_err("bad")
+                .to_string();
             assert!(error.contains(why) && error.contains(endpoint), "{error}");
         }
-        assert!(addresses(&[" ".into()]).is_err());
+        assert!(addresses(&[" ".into()], &Security::default()).is_err());
     }
 
     #[test]

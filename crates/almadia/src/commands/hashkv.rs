@@ -121,7 +121,7 @@ mod tests {
         let asked: Vec<_> = answers
             .iter()
             .map(|(hash, hash_revision, compact_revision)| Asked {
-                address: address("h:1").expect("valid"),
+                address: address("h:1", &crate::commands::tls::Security::default()).expect("valid"),
                 answer: Ok(HashKvResponse {
                     hash: *hash,
                     hash_revision: *hash_revision,

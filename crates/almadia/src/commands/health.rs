@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn output() {
         let asked = |answer| Asked {
-            address: address("h:1").expect("valid"),
+            address: address("h:1", &crate::commands::tls::Security::default()).expect("valid"),
             answer,
             refusal: None,
             took: Duration::from_millis(2),

@@ -50,7 +50,12 @@ pub struct LogArguments {
 pub async fn run(arguments: &LogArguments, cluster: &Cluster) -> Result<Report, CommandError> {
     if arguments.compare {
         let members = members::list(cluster, false).await?;
-        let mut logs = ask_all(members::client_addresses(&members), arguments, cluster.timeout()).await;
+        let mut logs = ask_all(
+            members::client_addresses(&members, cluster.security()),
+            arguments,
+            cluster.timeout(),
+        )
+        .await;
         logs.extend(
             members
                 .iter()

@@ -8,6 +8,7 @@ use super::cluster::{Cluster, Repeat, request};
 use super::error::CommandError;
 use super::global::{Address, address};
 use super::output::{Report, table};
+use super::tls::Security;
 
 /// How to ask.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,10 +45,10 @@ pub async fn list(cluster: &Cluster, linearizable: bool) -> Result<Vec<Member>, 
 }
 
 /// One client address of each member that has any.
-pub fn client_addresses(members: &[Member]) -> Vec<Address> {
+pub fn client_addresses(members: &[Member], security: &Security) -> Vec<Address> {
     members
         .iter()
-        .filter_map(|member| address(member.client_ur_ls.first()?).ok())
+        .filter_map(|member| address(member.client_ur_ls.first()?, security).ok())
         .collect()
 }
 
@@ -123,6 +124,6 @@ ab  almadia-0  started    voter    http://p:2380   http://c:2379
 ";
         assert_eq!(text, expected);
         assert_eq!(render(&members).json["members"][0]["id"], "ab");
-        assert_eq!(client_addresses(&members).len(), 1);
+        assert_eq!(client_addresses(&members, &Security::default()).len(), 1);
     }
 }

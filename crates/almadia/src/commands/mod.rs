@@ -41,6 +41,7 @@ pub mod role;
 pub mod snapshot;
 pub mod status;
 pub mod terminal;
+pub mod tls;
 pub mod txn;
 pub mod txn_script;
 pub mod user;

@@ -33,7 +33,7 @@ pub async fn run(arguments: &MoveLeaderArguments, cluster: &Cluster) -> Result<R
     let members = members::list(cluster, false).await?;
     let target = find(&members, &arguments.member)?;
     let statuses = status::ask_as(
-        members::client_addresses(&members),
+        members::client_addresses(&members, cluster.security()),
         cluster.timeout(),
         cluster.login(),
     )

@@ -39,7 +39,7 @@ pub async fn run(arguments: &StatusArguments, cluster: &Cluster) -> Result<Repor
     let given = cluster.addresses().to_vec();
     let listed = members::list(cluster, false).await;
     let addresses = match (&listed, arguments.each.cluster) {
-        (Ok(members), true) => members::client_addresses(members),
+        (Ok(members), true) => members::client_addresses(members, cluster.security()),
         (Err(_), true) => return Err(listed.expect_err("just matched")),
         (_, false) => given,
     };
@@ -180,6 +180,8 @@ mod tests {
         let address = |authority: &str| Address {
             url: String::new(),
             authority: authority.to_owned(),
+            is_tls: false,
+            security: crate::commands::tls::Security::default(),
         };
         let answer = StatusResponse {
             header: Some(ResponseHeader {

@@ -3,6 +3,7 @@
 
 use crate::commands::cluster::{MESSAGE_BYTES_MAX, connect, request};
 use crate::commands::global::{Address, address};
+use crate::commands::tls::Security;
 use almadia_etcd::proto::etcdserverpb::kv_client::KvClient;
 use almadia_etcd::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use almadia_etcd::proto::etcdserverpb::{PutRequest, RangeRequest, StatusRequest, StatusResponse};
@@ -38,7 +39,7 @@ impl MemberClient {
     /// # Errors
     /// Why it cannot be reached.
     pub async fn connect(url: &str) -> Result<Self, String> {
-        let address = address(url).map_err(|error| error.to_string())?;
+        let address = address(url, &Security::default()).map_err(|error| error.to_string())?;
         let channel = connect(&address, CONNECT_LIMIT).await?;
         Ok(Self { address, channel })
     }

@@ -4,6 +4,7 @@
 use crate::commands::cluster::{Cluster, Repeat, request};
 use crate::commands::error::CommandError;
 use crate::commands::global::{Global, Output};
+use crate::commands::tls::TlsArguments;
 use almadia_etcd::proto::etcdserverpb::PutRequest;
 use almadia_etcd::proto::etcdserverpb::kv_client::KvClient;
 use almadia_etcd::proto::mvccpb::KeyValue;
@@ -53,6 +54,19 @@ impl Writers {
     /// # Errors
     /// When the URLs are none.
     pub fn start(urls: &[String], prefix: &str, count: usize) -> Result<Self, CommandError> {
+        Self::start_with(urls, &TlsArguments::default(), prefix, count)
+    }
+
+    /// The same with certificates, for members with `https://` URLs.
+    ///
+    /// # Errors
+    /// When the URLs are none, or a certificate cannot be used.
+    pub fn start_with(
+        urls: &[String],
+        tls: &TlsArguments,
+        prefix: &str,
+        count: usize,
+    ) -> Result<Self, CommandError> {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for writer in 0..count {
@@ -63,6 +77,7 @@ impl Writers {
                 endpoints,
                 timeout: WRITE_MAX,
                 output: Output::Text,
+                tls: tls.clone(),
             };
             let cluster = Cluster::new(&global)?.with_attempt_max(ATTEMPT_MAX, WRITE_MAX);
             tasks.spawn(write_until_stopped(

@@ -12,3 +12,4 @@ mod identity;
 mod membership;
 mod recovery;
 mod serving;
+mod tls;

@@ -9,6 +9,7 @@ use super::{Course, Disturber, Done};
 use crate::bench::slice::complete;
 use crate::bench::workload::leases::{Action, LEASED_PREFIX, LEASED_PREFIX_END, Pass};
 use crate::commands::error::CommandError;
+use crate::commands::global::Address;
 
 /// Clients that grant, attach, renew and revoke.
 const PASS_CLIENTS: usize = 64;
@@ -96,7 +97,7 @@ impl Disturber for LeaseExpiry {
         }
     }
 
-    fn clean_up(&mut self, places: &[String]) -> Result<(), CommandError> {
+    fn clean_up(&mut self, places: &[Address]) -> Result<(), CommandError> {
         // Left alone they would all expire together in the middle of a later measurement.
         pass(Action::Revoke, self.first, self.lasting, places).map(|_| ())
     }
@@ -110,7 +111,7 @@ fn ttl_seconds(quiet: Duration, due: u64) -> u64 {
 }
 
 /// Does something with `count` leases; the longest time to live that was told.
-fn pass(action: Action, first: u64, count: u64, places: &[String]) -> Result<u64, CommandError> {
+fn pass(action: Action, first: u64, count: u64, places: &[Address]) -> Result<u64, CommandError> {
     let mut pass = Pass::new(action, first, count, PASS_CLIENTS);
     let load = complete(&mut pass, places, PASS_CLIENTS);
     match load.failures.iter().next() {

@@ -25,6 +25,7 @@ use super::workload::Spec;
 use super::workload::plain::Plain;
 use super::workload::preload::{Limited, UntilStopped};
 use crate::commands::error::CommandError;
+use crate::commands::global::Address;
 
 /// The longest course: bounds the writes when something hangs. Longer than any wait that `--done-max` allows.
 const COURSE_MAX: Duration = Duration::from_secs(1200);
@@ -78,7 +79,7 @@ pub trait Disturber {
     /// Disturbs, and returns when that is over.
     fn disturb(&mut self, course: &Course<'_>) -> Result<Done, CommandError>;
     /// Takes away what it left, after the last round.
-    fn clean_up(&mut self, _places: &[String]) -> Result<(), CommandError> {
+    fn clean_up(&mut self, _places: &[Address]) -> Result<(), CommandError> {
         Ok(())
     }
 }
@@ -119,8 +120,8 @@ pub struct Course<'a> {
     pub target: &'a Target,
     /// For questions to it.
     pub runtime: &'a Runtime,
-    /// Host and port of each connection of the writing clients.
-    pub places: Vec<String>,
+    /// The address of each connection of the writing clients.
+    pub places: Vec<Address>,
     /// What they write.
     pub spec: Spec,
     /// How many they are.

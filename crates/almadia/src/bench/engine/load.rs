@@ -12,6 +12,7 @@ use hdrhistogram::Histogram;
 use super::connection::Finished;
 use super::method::Method;
 use super::socket::{Socket, SocketError, wait};
+use crate::commands::global::Address;
 
 /// How long calls may still be answered after the end of the run.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -57,8 +58,8 @@ pub struct Window {
 
 /// One thread's part of a run.
 pub struct Plan {
-    /// Host and port of each connection.
-    pub connections: Vec<String>,
+    /// The address of each connection.
+    pub connections: Vec<Address>,
     /// Clients, numbered from 0 and dealt to the connections in turn.
     pub clients: usize,
     /// Calls per second; `None` is the closed loop.
@@ -134,7 +135,7 @@ pub fn run(plan: &Plan, workload: &mut dyn Workload) -> Load {
 
 /// A connection and the clients on it.
 struct Link {
-    address: String,
+    address: Address,
     socket: Option<Socket>,
     reconnect_at: Instant,
     /// Clients without a call, and since when.
@@ -386,9 +387,9 @@ impl<'a> Runner<'a> {
 }
 
 impl Link {
-    fn new(address: &str, now: Instant) -> Self {
+    fn new(address: &Address, now: Instant) -> Self {
         Self {
-            address: address.to_owned(),
+            address: address.clone(),
             socket: None,
             reconnect_at: now,
             free: VecDeque::new(),

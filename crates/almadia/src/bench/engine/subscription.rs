@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::connection::Finished;
 use super::method::Method;
 use super::socket::{Socket, SocketError, wait};
+use crate::commands::global::Address;
 
 /// Longest sleep: bounds how late `is_over` is noticed.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
@@ -25,9 +26,9 @@ pub trait Subscriber {
     fn is_over(&mut self, now: Instant) -> bool;
 }
 
-/// Opens `streams` streams of `method`, dealt to `connections` (host and port) in turn, and listens until the subscriber
+/// Opens `streams` streams of `method`, dealt to `connections` in turn, and listens until the subscriber
 /// has had enough.
-pub fn run(connections: &[String], streams: usize, method: Method, subscriber: &mut dyn Subscriber) {
+pub fn run(connections: &[Address], streams: usize, method: Method, subscriber: &mut dyn Subscriber) {
     assert!(!connections.is_empty(), "streams need a connection");
     let count = connections.len();
     let mut lines: Vec<Line> = (0..count)
