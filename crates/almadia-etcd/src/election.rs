@@ -187,8 +187,8 @@ async fn resign<B: Backend>(
 async fn observe<B: Backend>(shared: &Arc<Shared<B>>, call: Call) -> Response<Body> {
     let caller = call.caller();
     let wants_leader = call.wants_leader();
-    if wants_leader && !shared.backend.has_leader() {
-        return Status::from(Fault::NoLeader).into_http();
+    if let Some(fault) = shared.refuses_streams(wants_leader) {
+        return Status::from(fault).into_http();
     }
     let request: pb::LeaderRequest = match call.message(shared.as_ref()).await {
         Ok(request) => request,

@@ -245,8 +245,8 @@ impl From<AskError> for Fault {
 fn keep_alive<B: Backend>(shared: &Arc<Shared<B>>, call: Call) -> Response<Body> {
     let caller = Arc::new(call.caller());
     let wants_leader = call.wants_leader();
-    if wants_leader && !shared.backend.has_leader() {
-        return Status::from(Fault::NoLeader).into_http();
+    if let Some(fault) = shared.refuses_streams(wants_leader) {
+        return Status::from(fault).into_http();
     }
     stream::respond(Conversation {
         cut: shared.cut(wants_leader),

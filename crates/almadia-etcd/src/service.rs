@@ -263,20 +263,31 @@ impl<B: Backend> Shared<B> {
     /// Returns when a stream must end although nothing is wrong with it: the server stops, or, for those who want one,
     /// there has been no leader for too long.
     pub(crate) fn cut(&self, wants_leader: bool) -> Pin<Box<dyn Future<Output = Fault> + Send>> {
-        let stop = self.stop.begun();
+        let (stop, fenced) = (self.stop.begun(), self.backend.fenced());
         if !wants_leader {
             return Box::pin(async {
-                stop.await;
-                Fault::Stopped
+                tokio::select! {
+                    () = stop => Fault::Stopped,
+                    () = fenced => Fault::Unhealthy,
+                }
             });
         }
         let leaderless = self.backend.leaderless(self.config.leaderless_max);
         Box::pin(async {
             tokio::select! {
                 () = stop => Fault::Stopped,
+                () = fenced => Fault::Unhealthy,
                 () = leaderless => Fault::NoLeader,
             }
         })
+    }
+
+    /// Why a stream cannot even begin.
+    pub(crate) fn refuses_streams(&self, wants_leader: bool) -> Option<Fault> {
+        if self.backend.is_fenced() {
+            return Some(Fault::Unhealthy);
+        }
+        (wants_leader && !self.backend.has_leader()).then_some(Fault::NoLeader)
     }
 }
 

@@ -11,7 +11,6 @@ use almadia_command::{
 };
 use almadia_consensus::{Consensus, Ended, KeeperHandle, Refusals};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -108,16 +107,27 @@ impl Book {
 
 /// Whether a member serves nobody because its state is not what it should be. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fence(Arc<AtomicBool>);
+pub(crate) struct Fence(watch::Sender<bool>);
 
 impl Fence {
     /// Nobody is served.
     pub(crate) fn is_up(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        *self.0.borrow()
+    }
+
+    /// Returns when nobody is served.
+    pub(crate) fn raised(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut up = self.0.subscribe();
+        async move {
+            if up.wait_for(|up| *up).await.is_err() {
+                // The member is gone, which is another reason to end.
+                std::future::pending().await
+            }
+        }
     }
 
     fn set(&self, up: bool) {
-        self.0.store(up, Ordering::Relaxed);
+        self.0.send_replace(up);
     }
 }
 

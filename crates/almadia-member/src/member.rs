@@ -229,6 +229,16 @@ impl Member {
         Ok(())
     }
 
+    /// Whether this member serves nobody, because its state is not what it should be.
+    pub fn is_fenced(&self) -> bool {
+        self.inner.fence.is_up()
+    }
+
+    /// Returns once that is so: what it told by then may already be wrong.
+    pub fn fenced(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.inner.fence.raised()
+    }
+
     /// The newest published view.
     pub fn view(&self) -> Arc<View> {
         self.inner.consensus.view()

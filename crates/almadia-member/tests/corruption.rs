@@ -132,6 +132,78 @@ async fn a_fenced_member_serves_nobody() {
         .expect("it is found");
     assert!(member.propose(put("k", "v")).await.is_err());
     assert!(member.recovered().await.is_err());
+    assert!(member.is_fenced());
+}
+
+/// The streams of a member that differs hear of it as soon as it is found out, and not before; those of others never.
+#[tokio::test(start_paused = true)]
+async fn streams_hear_of_the_fence() {
+    let world = World::new(3);
+    world.start_all().await;
+    let leader = world.leader().await;
+    let victim = world.ids().into_iter().find(|id| *id != leader).unwrap();
+    make_differ(&world, victim, leader).await;
+    let others = world.ids().into_iter().filter(|id| *id != victim);
+    let others: Vec<_> = others.map(|id| tokio::spawn(world.member(id).fenced())).collect();
+    let mut fenced = std::pin::pin!(world.member(victim).fenced());
+    let early = tokio::time::timeout(Duration::from_secs(5), fenced.as_mut()).await;
+    assert!(early.is_err(), "nothing is known of it before a compaction");
+    world.member(leader).propose(compact(12)).await.unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(60), fenced).await;
+    assert!(told.is_ok(), "its streams are told");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(others.iter().all(|other| !other.is_finished()));
+    assert!(
+        !world.member(victim).is_fenced(),
+        "it was set right and serves again"
+    );
+}
+
+/// A leader that differs from the two others hands leadership over, is fenced as their follower, and takes the state of its
+/// successor; clients' writes go on, and no alarm is raised.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_differs_hands_over_and_is_set_right() {
+    let world = World::new(3);
+    world.start_all().await;
+    let first = world.leader().await;
+    let victim = world.ids().into_iter().find(|id| *id != first).unwrap();
+    make_differ(&world, victim, first).await;
+    if world.leader().await != victim {
+        let leader = world.member(world.leader().await);
+        leader.move_leader(victim).await.expect("leadership is moved");
+    }
+    assert_eq!(world.leader().await, victim);
+    // What a client of this leader reads is wrong, and nobody knows yet.
+    let key = |id| {
+        let view = world.member(id).view();
+        view.get(b"key-3").map(|record| record.value().to_vec())
+    };
+    assert_eq!(key(victim).as_deref(), Some(b"rogue".as_slice()));
+    let fenced = tokio::spawn(world.member(victim).fenced());
+    world.member(victim).propose(compact(12)).await.unwrap();
+    let other = world.ids().into_iter().find(|id| *id != victim).unwrap();
+    let set_right = async {
+        let mut number = 20;
+        while key(victim).as_deref() != Some(b"right") || world.member(victim).status().corrupt {
+            write(&world, other, number, number + 1).await;
+            number += 1;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let done = tokio::time::timeout(Duration::from_secs(60), set_right).await;
+    assert!(
+        done.is_ok(),
+        "it is set right: {:?}",
+        world.member(victim).status()
+    );
+    assert!(fenced.is_finished(), "it served nobody meanwhile");
+    assert_ne!(world.leader().await, victim, "it leads no more");
+    write(&world, victim, 500, 501).await;
+    for id in world.ids() {
+        world.member(id).read_barrier().await.unwrap();
+        assert_eq!(hash(&world, id), hash(&world, other));
+    }
+    assert_eq!(world.member(other).view().alarms().raised().count(), 0);
 }
 
 /// With two members nobody can say who is right: the alarm is raised and changes are refused.

@@ -22,6 +22,14 @@ impl WatchBackend for Constant {
     fn leaderless(&self, _: Duration) -> impl Future<Output = ()> + Send + 'static {
         std::future::pending()
     }
+
+    fn is_fenced(&self) -> bool {
+        false
+    }
+
+    fn fenced(&self) -> impl Future<Output = ()> + Send + 'static {
+        std::future::pending()
+    }
 }
 
 impl MaintenanceBackend for Constant {

@@ -14,6 +14,12 @@ pub trait WatchBackend {
 
     /// Returns once the member has known no leader for this long, without interruption.
     fn leaderless(&self, limit: Duration) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Whether the member serves nobody, because its state is not what it should be.
+    fn is_fenced(&self) -> bool;
+
+    /// Returns once that is so.
+    fn fenced(&self) -> impl Future<Output = ()> + Send + 'static;
 }
 
 impl WatchBackend for Member {
@@ -27,5 +33,13 @@ impl WatchBackend for Member {
 
     fn leaderless(&self, limit: Duration) -> impl Future<Output = ()> + Send + 'static {
         Self::leaderless(self, limit)
+    }
+
+    fn is_fenced(&self) -> bool {
+        Self::is_fenced(self)
+    }
+
+    fn fenced(&self) -> impl Future<Output = ()> + Send + 'static {
+        Self::fenced(self)
     }
 }

@@ -11,7 +11,6 @@ mod session;
 mod ticker;
 
 use crate::backend::Backend;
-use crate::error::Fault;
 use crate::proto::etcdserverpb as pb;
 use crate::service::{Call, Shared};
 use crate::stream;
@@ -32,8 +31,8 @@ pub(crate) async fn serve<B: Backend>(
     }
     let caller = call.caller();
     let wants_leader = call.wants_leader();
-    if wants_leader && !shared.backend.has_leader() {
-        return Some(Status::from(Fault::NoLeader).into_http());
+    if let Some(fault) = shared.refuses_streams(wants_leader) {
+        return Some(Status::from(fault).into_http());
     }
     let working = call.begin_stream();
     let requests = call.messages::<B, pb::WatchRequest>(shared);

@@ -44,6 +44,8 @@ pub struct Trouble {
     pub stuck: bool,
     /// Say that nobody leads.
     pub no_leader: bool,
+    /// Say that what it has is not what it should be.
+    pub fenced: bool,
     /// Say that there is no room.
     pub no_space: bool,
 }

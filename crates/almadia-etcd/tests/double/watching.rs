@@ -28,4 +28,16 @@ impl WatchBackend for Double {
             }
         }
     }
+
+    fn is_fenced(&self) -> bool {
+        self.trouble().fenced
+    }
+
+    fn fenced(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut trouble = self.troubles.subscribe();
+        async move {
+            let fenced = trouble.wait_for(|trouble| trouble.fenced).await;
+            fenced.map(drop).expect("the double is there");
+        }
+    }
 }

@@ -44,6 +44,33 @@ async fn without_a_leader_streams_that_want_one_end() {
         .expect("there is a leader again");
 }
 
+/// A member whose state is not what it should be tells nobody anything any more: its streams end in a way that makes clients go
+/// to another member, and it takes no new ones until it has been set right.
+#[tokio::test]
+async fn a_fenced_member_ends_streams() {
+    let scene = Scene::new().await;
+    let channel = double::connect(&format!("http://{}", scene.address)).await;
+    let mut client = scene.client().await;
+    client.watch(all()).await;
+    let fenced = |fenced| Trouble {
+        fenced,
+        ..Trouble::default()
+    };
+    scene.double.set_trouble(fenced(true));
+    let status = client.end_or_next().await.expect_err("it is cut");
+    let refused = Client::open(&channel, false).await.err().expect("it is refused");
+    for status in [status, refused] {
+        // Go's client opens a watch again elsewhere after this code, and gives it up after most others.
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(status.message(), "etcdserver: unhealthy cluster");
+    }
+    scene.double.set_trouble(fenced(false));
+    let mut client = Client::open(&channel, false).await.expect("it serves again");
+    client.watch(one("k")).await;
+    scene.put("k", "v").await;
+    assert_eq!(shorts(&client.next().await), ["k=v@2"]);
+}
+
 /// A short time without a leader ends nothing.
 #[tokio::test]
 async fn an_election_ends_no_stream() {
