@@ -4,6 +4,7 @@
 
 use crate::inbound;
 use crate::keeper::KeeperHandle;
+use crate::leader_lease::{self, LeaderLease, Leads, Said, VoteHold};
 use crate::log_storage::LogStorage;
 use crate::membership::{MemberInfo, Membered, list};
 use crate::network::{Lane, PeerNetwork, Pipe};
@@ -21,7 +22,9 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Consensus has ended: the member is stopping, or its log failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,6 +98,8 @@ pub struct Consensus {
     checkpoints: Checkpoints,
     standing: watch::Receiver<Standing>,
     receptions: inbound::Receptions,
+    lease: LeaderLease,
+    hold: VoteHold,
 }
 
 impl Consensus {
@@ -112,16 +117,28 @@ impl Consensus {
             network,
             sink,
         } = parts;
+        let election_max = Duration::from_millis(settings.election_max_ms);
+        let voted = wal.vote();
+        let hold = VoteHold::after_start(voted, Instant::now(), election_max);
         let log = LogStorage::new(wal);
         let (machine, view) = StateMachine::new(store, own, keeper.clone(), sink).map_err(ended)?;
         let checkpoints = machine.checkpoints();
-        let newest = Newest::default();
-        let outbound = Outbound::new(own, network.clone(), keeper.clone(), view.clone(), newest.clone());
+        let (newest, said) = (Newest::default(), Said::default());
+        let outbound = Outbound::new(
+            own,
+            network.clone(),
+            keeper.clone(),
+            view.clone(),
+            newest.clone(),
+            said.clone(),
+        );
         let config = Arc::new(settings.to_openraft().validate().map_err(ended)?);
         let raft = Raft::new(own.0, config, outbound, log, machine)
             .await
             .map_err(ended)?;
         newest.follow(&raft);
+        leader_lease::stand_after(&raft, own, voted, hold);
+        let lease = LeaderLease::new(own, &raft, said, election_max);
         let standing = watch_standing(&raft, own);
         Ok(Self {
             raft,
@@ -132,6 +149,8 @@ impl Consensus {
             checkpoints,
             standing,
             receptions: inbound::Receptions::default(),
+            lease,
+            hold,
         })
     }
 
@@ -204,6 +223,12 @@ impl Consensus {
             }
             Err(RaftError::Fatal(error)) => Err(ended(error).into()),
         }
+    }
+
+    /// Certainty, without asking anybody, that this member leads now; none when only [`Consensus::read_index`] can tell. It
+    /// holds as long as the clocks of two members do not differ in speed by a factor of two.
+    pub fn leader_lease(&self) -> Option<Leads> {
+        self.lease.leads()
     }
 
     /// How far the log is.
@@ -331,7 +356,10 @@ impl Consensus {
             Lane::Control => {
                 let consensus = self.clone();
                 let is_removed = move || consensus.is_removed(from);
-                drop(tokio::spawn(inbound::serve_control(raft, is_removed, from, pipe)));
+                let hold = self.hold;
+                drop(tokio::spawn(inbound::serve_control(
+                    raft, hold, is_removed, from, pipe,
+                )));
             }
             Lane::Append if *self.shut.borrow() => {}
             Lane::Append => {

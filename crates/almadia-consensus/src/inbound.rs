@@ -3,6 +3,7 @@
 //! A frame that cannot be read ends its pipe with one warning, and nothing else. Nothing here decides.
 
 use crate::keeper::KeeperHandle;
+use crate::leader_lease::VoteHold;
 use crate::network::Pipe;
 use crate::raft::{Raft, RaftSnapshotMeta, RaftVote, Types, from_position};
 use crate::state_machine::SnapshotData;
@@ -24,9 +25,10 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 /// Answers questions until the peer is gone, or asks for votes although it was removed: on its next connection it is
-/// told so.
+/// told so. Votes wait until the hold after a start is over; those for whom the leader hands over to do not.
 pub async fn serve_control(
     raft: Raft,
+    hold: VoteHold,
     is_removed: impl Fn() -> bool + Send + 'static,
     from: MemberId,
     pipe: Pipe,
@@ -48,6 +50,14 @@ pub async fn serve_control(
         let (raft, send) = (raft.clone(), send.clone());
         // Each question in a task of its own: a vote waits for the disk, a heartbeat must not.
         tokio::spawn(async move {
+            let may_wait = match &ask {
+                Ask::Vote(ask) => !ask.leadership_transfer,
+                Ask::PreVote(_) => true,
+                Ask::Heartbeat(_) | Ask::Transfer(_) => false,
+            };
+            if may_wait {
+                hold.is_over().await;
+            }
             let say = Some(answer(&raft, ask).await);
             // The peer may be gone; then it asks again elsewhere.
             let _ = send.send(control::encode(&Answer { number, say })).await;

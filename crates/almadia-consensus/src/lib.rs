@@ -10,6 +10,7 @@ mod change;
 mod consensus;
 mod inbound;
 mod keeper;
+mod leader_lease;
 mod log_storage;
 mod membership;
 mod network;
@@ -25,6 +26,7 @@ pub use beginning::{BEGINNING, beginning_membership};
 pub use change::{ChangeError, MemberChange, Roster, Rostered};
 pub use consensus::{Consensus, Ended, Parts, Progress, ReadIndexError, Standing};
 pub use keeper::{KeeperGone, KeeperHandle};
+pub use leader_lease::Leads;
 pub use membership::{MemberInfo, Membered};
 pub use network::{
     DialError, Dialing, FRAME_BYTES_MAX, Lane, PIPE_FRAMES_MAX, PeerAddress, PeerNetwork, Pipe,

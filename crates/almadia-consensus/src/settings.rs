@@ -44,6 +44,8 @@ impl Settings {
             heartbeat_interval: self.heartbeat_ms,
             election_timeout_min: self.election_min_ms,
             election_timeout_max: self.election_max_ms,
+            // Switched on by `leader_lease::stand_after`.
+            enable_elect: false,
             enable_pre_vote: Some(true),
             // A leader that hears no majority pauses its heartbeats so that others can elect (one-way partition).
             quorum_loss_probe_interval: Some(self.election_max_ms * 2),

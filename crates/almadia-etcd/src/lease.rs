@@ -8,6 +8,7 @@ use crate::error::Fault;
 use crate::kv::Written;
 use crate::proto::etcdserverpb as pb;
 use crate::service::{Call, Replied, Shared};
+use crate::sign::Sign;
 use crate::stream::{self, Messages};
 use crate::wire::Plain;
 use almadia_command::{Kind, LeaseGrant, LeaseId, LeaseRevoke};
@@ -209,6 +210,19 @@ impl<B: Backend> Shared<B> {
         answer.unwrap_or(Err(Fault::TimedOut))
     }
 
+    /// The same as [`Shared::renew`] without waiting, where the member can do that and everybody may.
+    fn renew_at_once(&self, lease: i64) -> Option<pb::LeaseKeepAliveResponse> {
+        let view = self.backend.view();
+        if view.auth().is_enabled() {
+            return None;
+        }
+        Some(pb::LeaseKeepAliveResponse {
+            header: Some(self.read_header(&view)),
+            id: lease,
+            ttl: self.backend.renew_lease_at_once(LeaseId(lease))?,
+        })
+    }
+
     /// Gives a lease its whole time again on a caller's behalf; the header shows the revision before.
     pub(crate) async fn renew(
         &self,
@@ -256,6 +270,7 @@ fn keep_alive<B: Backend>(shared: &Arc<Shared<B>>, call: Call) -> Response<Body>
         under_way: VecDeque::new(),
         failure: None,
         is_over: false,
+        sign: Sign::default(),
     })
 }
 
@@ -281,6 +296,8 @@ struct Conversation<B> {
     /// Why the stream ends although nothing is wrong with it.
     cut: Pin<Box<dyn Future<Output = Fault> + Send>>,
     is_over: bool,
+    /// Of everything that is waited for.
+    sign: Sign,
 }
 
 impl<B: Backend> Conversation<B> {
@@ -301,12 +318,22 @@ impl<B: Backend> Conversation<B> {
                 Poll::Pending => return,
             }
         }
+        if self.messages.is_some() {
+            // What the client has said beyond that nobody has listened to: to be looked at again when there is room.
+            self.sign.give();
+        }
     }
 
     fn begin(&mut self, lease: i64) {
+        if let Some(renewed) = self.shared.renew_at_once(lease) {
+            self.under_way.push_back(Renewal::Done(Ok(renewed)));
+            return;
+        }
         let (shared, caller) = (Arc::clone(&self.shared), Arc::clone(&self.caller));
         let renewal = Box::pin(async move { shared.renew(&caller, lease).await });
         self.under_way.push_back(Renewal::UnderWay(renewal));
+        // Nobody has looked at it yet.
+        self.sign.give();
     }
 
     /// The answer to the oldest request. All go on meanwhile, so that they share their way to the leader.
@@ -345,10 +372,21 @@ impl<B: Backend> Stream for Conversation<B> {
         if self.is_over {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(fault) = self.cut.as_mut().poll(context) {
-            return self.end(Some(fault.into()));
+        self.sign.listen(context);
+        let waker = self.sign.waker();
+        let mut context = Context::from_waker(&waker);
+        let context = &mut context;
+        // What is ready goes first: then all of it leaves in one piece before the client is listened to again.
+        if !matches!(self.under_way.front(), Some(Renewal::Done(_))) {
+            // Once the client has said all there is nobody who would give a sign of the end.
+            if !self.sign.take() && self.messages.is_some() {
+                return Poll::Pending;
+            }
+            if let Poll::Ready(fault) = self.cut.as_mut().poll(context) {
+                return self.end(Some(fault.into()));
+            }
+            self.take_requests(context);
         }
-        self.take_requests(context);
         match self.poll_first(context) {
             Poll::Ready(Ok(renewed)) => Poll::Ready(Some(Ok(Plain(renewed)))),
             Poll::Ready(Err(fault)) => self.end(Some(fault.into())),

@@ -31,6 +31,7 @@ mod range_stream;
 mod reflection;
 mod serve;
 mod service;
+mod sign;
 mod stop;
 mod stream;
 pub mod translate;

@@ -178,6 +178,11 @@ impl Duties {
         }
     }
 
+    /// Renews a lease without waiting, if this member surely leads.
+    pub fn renew_at_once(&self, lease: LeaseId) -> Option<i64> {
+        self.lessor.renew_at_once(lease)
+    }
+
     /// Answers, if this member leads and knows the question.
     pub async fn answer(&self, question: Question) -> Option<Answer> {
         if !self.consensus.standing().borrow().leading {

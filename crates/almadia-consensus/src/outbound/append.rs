@@ -4,8 +4,9 @@
 //! batch was answered; in any other case it is dropped, so that no late answer is taken for another's.
 
 use super::{AppendStream, PeerClient, RpcError, broken};
+use crate::leader_lease::Said;
 use crate::network::{Lane, Pipe};
-use crate::raft::Types;
+use crate::raft::{Types, to_position};
 use crate::wire::append::{decode_answer, encode_batch};
 use futures_util::{Stream, StreamExt};
 use openraft::OptionalSend;
@@ -54,7 +55,8 @@ where
         None => client.dial(Lane::Append).await?,
     };
     let (mark, sent) = mpsc::channel(BATCHES_IN_FLIGHT_MAX);
-    let sending = Sending(tokio::spawn(send_all(first, input, pipe.send.clone(), mark)));
+    let (send, said) = (pipe.send.clone(), client.said.clone());
+    let sending = Sending(tokio::spawn(send_all(first, input, send, mark, said)));
     let session = Session {
         home: &mut client.append,
         pipe,
@@ -69,11 +71,13 @@ async fn send_all<S>(
     mut input: S,
     pipe: mpsc::Sender<bytes::Bytes>,
     mark: mpsc::Sender<()>,
+    said: Said,
 ) where
     S: Stream<Item = AppendEntriesRequest<Types>> + Unpin,
 {
     let mut next = Some(first);
     while let Some(batch) = next {
+        said.committed(to_position(batch.leader_commit.as_ref()).0);
         // The mark first: with the window full, the batch waits here and not in the pipe.
         if mark.send(()).await.is_err() || pipe.send(encode_batch(&batch)).await.is_err() {
             return;

@@ -13,12 +13,13 @@ pub use snapshot::send as send_snapshot;
 pub use whereabouts::{Newest, Whereabouts};
 
 use crate::keeper::KeeperHandle;
+use crate::leader_lease::Said;
 use crate::membership::MemberInfo;
 use crate::network::{DialError, Lane, PeerAddress, PeerNetwork, Pipe};
-use crate::raft::{RaftVote, Types};
+use crate::raft::{RaftVote, Types, to_position};
 use crate::state_machine::SnapshotData;
 use crate::wire::control::{Ask, AskHeartbeat, AskTransfer, AskVote, Say};
-use almadia_command::MemberId;
+use almadia_command::{MemberId, Term};
 use almadia_store::View;
 use arc_swap::ArcSwap;
 use futures_util::stream::BoxStream;
@@ -49,6 +50,7 @@ pub struct Outbound {
     keeper: KeeperHandle,
     view: Arc<ArcSwap<View>>,
     newest: Newest,
+    said: Said,
     links: Arc<Mutex<BTreeMap<u64, Arc<ControlLink>>>>,
 }
 
@@ -60,6 +62,7 @@ impl Outbound {
         keeper: KeeperHandle,
         view: Arc<ArcSwap<View>>,
         newest: Newest,
+        said: Said,
     ) -> Self {
         Self {
             own,
@@ -67,6 +70,7 @@ impl Outbound {
             keeper,
             view,
             newest,
+            said,
             links: Arc::default(),
         }
     }
@@ -94,6 +98,7 @@ impl Outbound {
             control: link.clone(),
             keeper: self.keeper.clone(),
             view: self.view.clone(),
+            said: self.said.clone(),
             append: None,
             heartbeats,
         }
@@ -121,6 +126,7 @@ pub struct PeerClient {
     control: Arc<ControlLink>,
     keeper: KeeperHandle,
     view: Arc<ArcSwap<View>>,
+    said: Said,
     /// The append pipe between two streams that ended cleanly.
     append: Option<Pipe>,
     /// Heartbeats go over the control link, so that entries never delay them.
@@ -165,6 +171,7 @@ impl PeerClient {
         limit: Duration,
     ) -> Result<StreamAppendResult<Types>, RpcError> {
         assert!(batch.entries.is_empty(), "a heartbeat carries no entries");
+        self.said.committed(to_position(batch.leader_commit.as_ref()).0);
         let ask = Ask::Heartbeat(AskHeartbeat {
             vote: (&batch.vote).into(),
             matching: batch.prev_log_id.as_ref().into(),
@@ -253,6 +260,7 @@ impl NetTransferLeader<Types> for PeerClient {
         request: TransferLeaderRequest<Types>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, RpcError> {
+        self.said.hands_over(Term(request.from_leader().leader_id.term));
         let ask = Ask::Transfer(AskTransfer {
             from: request.from_leader().into(),
             to: *request.to_node_id(),

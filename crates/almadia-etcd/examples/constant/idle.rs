@@ -43,6 +43,10 @@ impl LeaseBackend for Constant {
         LeaseId(1)
     }
 
+    fn renew_lease_at_once(&self, _: LeaseId) -> Option<i64> {
+        None
+    }
+
     async fn keep_lease_alive(&self, _: LeaseId) -> Result<i64, AskError> {
         Err(AskError::Stopped)
     }

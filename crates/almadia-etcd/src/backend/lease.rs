@@ -10,6 +10,10 @@ pub trait LeaseBackend {
     /// A positive id that no lease has had, as far as chance goes.
     fn draw_lease_id(&self) -> LeaseId;
 
+    /// Gives a lease its whole time again without waiting for anything, if that can be done here and now, and answers as
+    /// [`LeaseBackend::keep_lease_alive`] does.
+    fn renew_lease_at_once(&self, lease: LeaseId) -> Option<i64>;
+
     /// Gives a lease its whole time again, and answers it in seconds; 0 when there is no such lease.
     ///
     /// # Errors
@@ -35,6 +39,10 @@ pub trait LeaseBackend {
 impl LeaseBackend for Member {
     fn draw_lease_id(&self) -> LeaseId {
         Self::draw_lease_id(self)
+    }
+
+    fn renew_lease_at_once(&self, lease: LeaseId) -> Option<i64> {
+        Self::renew_lease_at_once(self, lease)
     }
 
     fn keep_lease_alive(&self, lease: LeaseId) -> impl Future<Output = Result<i64, AskError>> + Send {

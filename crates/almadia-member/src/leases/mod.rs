@@ -57,6 +57,10 @@ impl LeaseDesk {
         &self.asker
     }
 
+    fn renew_at_once(&self, lease: LeaseId) -> Option<i64> {
+        self.asker.duties.renew_at_once(lease)
+    }
+
     async fn keep_alive(&self, lease: LeaseId) -> Result<i64, AskError> {
         loop {
             let (give, take) = oneshot::channel();
@@ -78,8 +82,16 @@ impl Member {
     /// [`AskError`]; whether the lease was renewed is then unknown.
     pub async fn keep_lease_alive(&self, lease: LeaseId) -> Result<i64, AskError> {
         let desk = self.lease_desk();
+        if let Some(ttl) = desk.renew_at_once(lease) {
+            return Ok(ttl);
+        }
         let kept = tokio::time::timeout(desk.request_limit, desk.keep_alive(lease)).await;
         kept.unwrap_or(Err(AskError::TimedOut))
+    }
+
+    /// The same without waiting, by the member that leads; `None` when it takes the longer way.
+    pub fn renew_lease_at_once(&self, lease: LeaseId) -> Option<i64> {
+        self.lease_desk().renew_at_once(lease)
     }
 
     /// What a lease has left; `None` when there is no such lease, or it has reached its end.

@@ -236,6 +236,23 @@ impl World {
         }
     }
 
+    /// Cuts or heals both directions between two members.
+    pub fn part(&self, one: MemberId, other: MemberId, cut: bool) {
+        {
+            let mut links = self.links.lock().unwrap();
+            for pair in [(one, other), (other, one)] {
+                if cut {
+                    links.cut.insert(pair);
+                } else {
+                    links.cut.remove(&pair);
+                }
+            }
+        }
+        if cut {
+            self.break_pumps(|from, to| [(one, other), (other, one)].contains(&(from, to)));
+        }
+    }
+
     fn break_pumps(&self, hit: impl Fn(MemberId, MemberId) -> bool) {
         let mut links = self.links.lock().unwrap();
         links.pumps.retain(|(from, to, pump)| {

@@ -83,9 +83,23 @@ impl LeaseTable {
         self.held.keys(lease)
     }
 
+    /// The leases by themselves, so that whoever keeps them does not keep keys that have gone meanwhile.
+    #[must_use]
+    pub fn without_keys(&self) -> Self {
+        Self {
+            leases: self.leases.clone(),
+            held: Held::default(),
+        }
+    }
+
+    /// Surely the same leases, whatever hangs on them. False may mean anything; one comparison.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.leases.ptr_eq(&other.leases)
+    }
+
     /// What has changed since `older`. Costs what has changed, not what there is: parts that both share are passed over.
     pub fn changes_since<'a>(&'a self, older: &'a Self) -> impl Iterator<Item = LeaseChange> + 'a {
-        let changed = !self.leases.ptr_eq(&older.leases);
+        let changed = !self.is_same(older);
         let differences = changed.then(|| older.leases.diff(&self.leases));
         differences.into_iter().flatten().map(|item| match item {
             DiffItem::Add(id, lease) => LeaseChange::Granted(*id, *lease),
