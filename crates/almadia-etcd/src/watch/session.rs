@@ -9,6 +9,7 @@ use crate::coalesce::Working;
 use crate::error::Fault;
 use crate::proto::etcdserverpb as pb;
 use crate::service::Shared;
+use crate::sign::Sign;
 use crate::stream::Messages;
 use almadia_command::{Actor, Revision};
 use almadia_store::watch::{KeyRange, Told, WatchSlot, Watches};
@@ -48,6 +49,16 @@ pub(super) struct Session<B> {
     is_over: bool,
     /// Events for several streams of a connection go out together.
     working: Option<Working>,
+    signs: Signs,
+}
+
+/// What has called since it was last looked at.
+#[derive(Default)]
+struct Signs {
+    /// The client, the end of the stream, the ticker.
+    client: Sign,
+    /// The watchers.
+    events: Sign,
 }
 
 type Known = Result<Option<Actor>, Fault>;
@@ -93,37 +104,69 @@ impl<B: Backend> Session<B> {
             knowing: None,
             is_over: false,
             working,
+            signs: Signs::default(),
         }
     }
 
     fn poll_reply(&mut self, context: &mut Context<'_>) -> Poll<Result<WatchReply, Status>> {
+        self.signs.client.listen(context);
+        self.signs.events.listen(context);
         let mut requests = 0;
         loop {
             if let Some(reply) = self.replies.pop_front() {
                 return Poll::Ready(Ok(reply));
             }
-            if let Poll::Ready(fault) = self.cut.as_mut().poll(context) {
-                return Poll::Ready(Err(fault.into()));
-            }
             // Requests come first: who gives a watch up must not have to take its events before.
-            if requests == REQUESTS_PER_TURN_MAX {
-                context.waker().wake_by_ref();
-            } else if let Poll::Ready(request) = self.poll_request(context) {
-                requests += 1;
-                self.handle(request?);
+            if requests < REQUESTS_PER_TURN_MAX && self.signs.client.take() {
+                self.hear_client(&mut requests)?;
                 continue;
             }
-            if let Some(ticker) = &mut self.ticker
-                && ticker.poll_tick(context).is_ready()
-            {
-                self.tick();
-                continue;
-            }
-            match ready!(self.watches.poll_next(context)) {
-                Some(told) => self.tell(told),
-                None => return Poll::Ready(Err(Fault::Stopped.into())),
+            match self.poll_told() {
+                Poll::Ready(Some(told)) => self.tell(told),
+                Poll::Ready(None) => return Poll::Ready(Err(Fault::Stopped.into())),
+                Poll::Pending => {
+                    if requests == REQUESTS_PER_TURN_MAX {
+                        // There may be more requests: after others had their turn.
+                        context.waker().wake_by_ref();
+                    }
+                    return Poll::Pending;
+                }
             }
         }
+    }
+
+    fn poll_told(&mut self) -> Poll<Option<Told>> {
+        if !self.signs.events.take() {
+            return Poll::Pending;
+        }
+        let waker = self.signs.events.waker();
+        let told = ready!(self.watches.poll_next(&mut Context::from_waker(&waker)));
+        // There may be more.
+        self.signs.events.give();
+        Poll::Ready(told)
+    }
+
+    /// Looks at the end of the stream, the client's next request and the ticker; at most one of the last two at a time.
+    fn hear_client(&mut self, requests: &mut usize) -> Result<(), Status> {
+        let waker = self.signs.client.waker();
+        let context = &mut Context::from_waker(&waker);
+        if let Poll::Ready(fault) = self.cut.as_mut().poll(context) {
+            return Err(fault.into());
+        }
+        if let Poll::Ready(request) = self.poll_request(context) {
+            *requests += 1;
+            self.handle(request?);
+        } else if let Some(ticker) = &mut self.ticker
+            && ticker.poll_tick(context).is_ready()
+        {
+            self.tick();
+        } else {
+            return Ok(());
+        }
+        // There may be more of it, and there may be a new watcher.
+        self.signs.client.give();
+        self.signs.events.give();
+        Ok(())
     }
 
     /// The next request; none for one that says nothing, or that has been carried out. Pending for ever once the client
