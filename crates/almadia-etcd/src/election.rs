@@ -82,6 +82,7 @@ async fn stand<B: Backend>(
     let won = tokio::select! {
         won = turn => won,
         () = give.closed() => Err(Fault::TimedOut),
+        never = queue.keep_session(&place) => match never {},
     };
     let won = won.map(|()| pb::CampaignResponse {
         header: Some(place.header),

@@ -2,7 +2,8 @@
 //!
 //! The queue of those who want a lock is the store's: keys under the lock's name, in the order of their creation
 //! ([`queue`]). A lock is answered only after a confirmed read has shown that its key is still there, so its lease lives;
-//! the key's create revision tells holders apart and can be used as a fencing token. Keeps no lease alive.
+//! the key's create revision tells holders apart and can be used as a fencing token. Keeps no lease alive but the one
+//! it made for a caller that brought none, and that only while the caller waits.
 
 pub(crate) mod queue;
 
@@ -74,6 +75,7 @@ async fn acquire<B: Backend>(
     let header = tokio::select! {
         header = turn => header,
         () = give.closed() => Err(Fault::TimedOut),
+        never = queue.keep_session(&place) => match never {},
     };
     let failed = header.is_err();
     let locked = header.map(|header| pb::LockResponse {

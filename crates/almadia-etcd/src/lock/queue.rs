@@ -8,17 +8,22 @@ use crate::kv::Written;
 use crate::proto::etcdserverpb as pb;
 use crate::service::Shared;
 use almadia_command::{
-    Compare, CompareResult, CompareTarget, DeleteRange, Kind, Operation, OperationKind, Put, Range, Revision,
-    SortOrder, SortTarget, Txn,
+    Compare, CompareResult, CompareTarget, DeleteRange, Kind, LeaseId, Operation, OperationKind, Put, Range,
+    Revision, SortOrder, SortTarget, Txn,
 };
 use almadia_store::watch::{KeyRange, Told, Watch, Watches};
 use almadia_store::{Answer, Need, Record, View};
 use bytes::{Bytes, BytesMut};
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::{Code, Status};
 
 /// Seconds of the lease that is made for who brings none, as in etcd.
 const SESSION_TTL: i64 = 60;
+
+/// How often that lease is renewed while its owner waits for its turn: each third of its time, as etcd's client does.
+const SESSION_RENEWED: Duration = Duration::from_secs(20);
 
 /// What a request's parts take in the log beyond names and values, roughly and on the safe side.
 const PARTS_BYTES: usize = 64;
@@ -45,6 +50,8 @@ pub(crate) struct Place {
     pub(crate) found: Option<Bytes>,
     /// Of the write.
     pub(crate) header: pb::ResponseHeader,
+    /// The lease was made for this call, which brought none.
+    has_own_session: bool,
 }
 
 /// The Lock and Election services give no error a code.
@@ -81,6 +88,7 @@ impl<B: Backend> Queue<B> {
 
     /// Takes a place with this lease, a new one for 0; the place that the lease has already, if it has one.
     pub(crate) async fn enter(&self, lease: i64, value: &[u8]) -> Result<Place, Fault> {
+        let has_own_session = lease == 0;
         let lease = self.session(lease).await?;
         let key = self.key(lease);
         let put = Put {
@@ -124,7 +132,24 @@ impl<B: Backend> Queue<B> {
             is_first: owner.is_none_or(|owner| owner.create_revision().0 == created),
             found: own.map(|own| Bytes::copy_from_slice(own.value())),
             header: written.header,
+            has_own_session,
         })
+    }
+
+    /// Keeps the lease alive that was made for this call, as long as it is polled; one that the caller brought is the caller's
+    /// to keep. When the call has been answered nobody keeps it alive any more, as in etcd: it ends within its time.
+    pub(crate) async fn keep_session(&self, place: &Place) -> Infallible {
+        if !place.has_own_session {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(SESSION_RENEWED).await;
+            // Should it fail, there is time for two more; a lease that has ended is noticed when the turn comes.
+            let kept = self.shared.backend.keep_lease_alive(LeaseId(place.lease)).await;
+            if let Err(error) = kept {
+                tracing::debug!(%error, "the lease of somebody who waits was not renewed; will try again");
+            }
+        }
     }
 
     /// The lease to stand with: the caller's own, or a new one.

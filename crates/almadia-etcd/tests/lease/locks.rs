@@ -197,6 +197,69 @@ async fn b7_1_without_a_lease() {
     play("b7_1_without_a_lease", scenario, &["for 60 s, 1 key"]).await;
 }
 
+/// B7.1, B7.2: the lease that is made for who brings none is kept alive while its owner waits, however long; from the answer on it is
+/// nobody's, as in etcd, and ends after its 60 s.
+#[tokio::test]
+async fn b7_1_a_lease_of_its_own_lives_while_its_owner_waits() {
+    use almadia_command::LeaseId;
+    use almadia_etcd::{Backend, LeaseBackend};
+    let scene = Scene::new().await;
+    let mut stage = Stage::new(double::connect(&format!("http://{}", scene.address)).await);
+    stage.grant(5, 9000).await;
+    stage.lock("l", 5).await;
+    let campaign = almadia_etcd::proto::v3electionpb::CampaignRequest {
+        name: "l".into(),
+        lease: 0,
+        value: "v".into(),
+    };
+    let (mut lock, mut election) = (stage.lock.clone(), stage.election.clone());
+    let waiting = tokio::spawn(async move { lock.lock(lock_request("l", 0)).await.map(drop) });
+    let standing = tokio::spawn(async move { election.campaign(campaign).await.map(drop) });
+    let leases = || {
+        let view = scene.double.view();
+        let ids = view.leases().iter().map(|(id, _)| id);
+        ids.filter(|id| *id != LeaseId(5)).collect::<Vec<_>>()
+    };
+    while leases().len() < 2 || scene.double.view().sizes().keys < 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::pause();
+    for _ in 0..30 {
+        tokio::time::advance(Duration::from_secs(10)).await;
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        for lease in leases() {
+            let left = scene.double.lease_time_left(lease).await.unwrap().unwrap();
+            assert!(left.left > Duration::from_secs(30), "{lease:?} has {left:?}");
+        }
+    }
+    tokio::time::resume();
+    assert!(!waiting.is_finished() && !standing.is_finished());
+    stage.unlock("l/5").await;
+    // One after the other: each is first now, or behind the other.
+    let first = tokio::select! {
+        locked = waiting => { locked.unwrap().unwrap(); "lock" }
+        won = standing => { won.unwrap().unwrap(); "election" }
+    };
+    tokio::time::pause();
+    for _ in 0..7 {
+        tokio::time::advance(Duration::from_secs(10)).await;
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut over = 0;
+    for lease in leases() {
+        let left = scene.double.lease_time_left(lease).await.unwrap().unwrap();
+        over += usize::from(left.left.is_zero());
+    }
+    assert_eq!(
+        over, 1,
+        "the lease of the {first} that was answered is kept no more"
+    );
+}
+
 /// B7.3: a key that a client's own recipe has put counts like one of ours, and no other key does.
 #[tokio::test]
 async fn b7_3_other_users_of_the_queue() {
