@@ -341,3 +341,89 @@ async fn watches() {
         }
     }
 }
+
+/// A stream with watches on [a, c) and on b, both made.
+async fn two_watches(client: &Client) -> tonic::Streaming<pb::WatchResponse> {
+    use pb::watch_request::RequestUnion;
+    let create = |key: &'static str, range_end: &'static str| pb::WatchRequest {
+        request_union: Some(RequestUnion::CreateRequest(pb::WatchCreateRequest {
+            key: key.into(),
+            range_end: range_end.into(),
+            ..Default::default()
+        })),
+    };
+    let wanted = vec![create("a", "c"), create("b", "")];
+    let mut request = Request::new(tonic::codegen::tokio_stream::iter(wanted));
+    let token = client.token.as_ref().unwrap().parse().unwrap();
+    request.metadata_mut().insert("token", token);
+    let mut client = pb::watch_client::WatchClient::new(client.channel.clone());
+    let mut answers = client.watch(request).await.unwrap().into_inner();
+    for _ in 0..2 {
+        let answer = answers.message().await.unwrap().unwrap();
+        assert!(answer.created && !answer.canceled, "{answer:?}");
+    }
+    answers
+}
+
+/// The next answers to the two watches of a stream, by watch: how many events, and why it ended.
+async fn two_answers(answers: &mut tonic::Streaming<pb::WatchResponse>) -> Vec<(i64, usize, String)> {
+    let mut heard = Vec::new();
+    for _ in 0..2 {
+        let answer = answers.message().await.unwrap().unwrap();
+        heard.push((answer.watch_id, answer.events.len(), answer.cancel_reason));
+    }
+    heard.sort_unstable();
+    heard
+}
+
+/// Row B2.8: who may no longer read what it watches hears nothing more of it: the watch ends with the reason before the first
+/// event that it may not see, the others of its stream go on. (etcd 3.5.30 goes on telling it everything, until it opens the watch
+/// again.)
+#[tokio::test]
+async fn a_watch_ends_with_its_right() {
+    let guarded = Guarded::new().await;
+    let root = &guarded.root;
+    root.role_add("only-b").await;
+    root.role_grant("only-b", authpb::permission::Type::Read, "b", "")
+        .await;
+    root.user_grant("ann", "only-b").await;
+    let ann = guarded.ann.login("ann", "a").await.unwrap();
+    let (mut hers, mut roots) = (two_watches(&ann).await, two_watches(root).await);
+    let nothing = String::new;
+    root.put("b").await.unwrap();
+    for answers in [&mut hers, &mut roots] {
+        assert_eq!(two_answers(answers).await, [(0, 1, nothing()), (1, 1, nothing())]);
+    }
+    let request = pb::AuthUserRevokeRoleRequest {
+        name: "ann".to_owned(),
+        role: "r".to_owned(),
+    };
+    let _: pb::AuthUserRevokeRoleResponse = root.change("UserRevokeRole", request).await;
+    root.put("b").await.unwrap();
+    let denied = "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
+    let hers_now = two_answers(&mut hers).await;
+    assert_eq!(hers_now, [(0, 0, denied.to_owned()), (1, 1, nothing())]);
+    assert_eq!(
+        two_answers(&mut roots).await,
+        [(0, 1, nothing()), (1, 1, nothing())]
+    );
+    // Ended for good, also when the right comes back; what goes on goes on.
+    root.user_grant("ann", "r").await;
+    root.put("a").await.unwrap();
+    root.put("b").await.unwrap();
+    let answer = hers.message().await.unwrap().unwrap();
+    assert_eq!((answer.watch_id, answer.events.len()), (1, 1));
+    assert_eq!(answer.events[0].kv.as_ref().unwrap().key, b"b"[..]);
+    // And without any right left the stream has no watch, but is not broken.
+    let request = pb::AuthUserDeleteRequest {
+        name: "ann".to_owned(),
+    };
+    let _: pb::AuthUserDeleteResponse = root.change("UserDelete", request).await;
+    root.put("b").await.unwrap();
+    let answer = hers.message().await.unwrap().unwrap();
+    assert_eq!(
+        (answer.watch_id, answer.canceled, answer.events.len()),
+        (1, true, 0)
+    );
+    assert!(!answer.cancel_reason.is_empty());
+}

@@ -11,6 +11,7 @@ mod manage;
 mod random;
 #[path = "../raw/mod.rs"]
 mod raw;
+mod texts;
 mod tokens;
 
 use almadia_etcd::proto::authpb;
