@@ -30,6 +30,12 @@ pub struct Config {
     pub leaderless_max: Duration,
     /// Bytes the store may use, as shown in a status; 0 is no bound.
     pub quota_bytes: i64,
+    /// Whether there is a JSON gateway (`--enable-grpc-gateway`).
+    pub json_gateway: bool,
+    /// Origins whose pages may use HTTP here, as browsers send them; `*` is any (`--cors`).
+    pub cors: Vec<String>,
+    /// Names under which HTTP may be asked here; empty or `*` is any (`--host-whitelist`).
+    pub host_whitelist: Vec<String>,
     /// How logins work.
     pub auth: AuthConfig,
     /// Requests in flight on one connection at most (`--max-concurrent-streams`).
@@ -54,6 +60,9 @@ impl Default for Config {
             // etcd: 3 times its default election timeout.
             leaderless_max: Duration::from_secs(3),
             quota_bytes: 0,
+            json_gateway: true,
+            cors: vec!["*".to_owned()],
+            host_whitelist: vec!["*".to_owned()],
             auth: AuthConfig::default(),
             concurrent_streams_max: u32::MAX,
             keepalive_interval: Duration::from_secs(2 * 60 * 60),

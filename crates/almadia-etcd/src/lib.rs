@@ -19,6 +19,7 @@ mod election;
 mod encode;
 pub mod error;
 mod health;
+mod http;
 mod kv;
 mod lease;
 mod lock;

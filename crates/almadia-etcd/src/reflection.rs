@@ -32,6 +32,11 @@ struct Described {
 
 static FILES: &[Described] = include!(concat!(env!("OUT_DIR"), "/described.rs"));
 
+/// The encoded protocol files, each after those it imports.
+pub(crate) fn files() -> impl Iterator<Item = &'static [u8]> {
+    FILES.iter().map(|file| file.bytes)
+}
+
 /// Serves a method, if it is one of this service. The older `v1alpha` has the same messages.
 pub(crate) async fn serve<B: Backend>(
     shared: &Arc<Shared<B>>,

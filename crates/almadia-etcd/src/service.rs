@@ -1,6 +1,7 @@
-//! One tower service for all gRPC services, etcd's and ours: finds the method, reads the request, answers.
+//! One tower service for all gRPC services, etcd's and ours: finds the method, reads the request, answers. What is not
+//! gRPC's is handed to [`crate::http`].
 //!
-//! It routes by the request's path alone and is served on any HTTP/2 connection; [`crate::serve`] does that with
+//! It routes by the request's path alone and is served on any connection; [`crate::serve`] does that with
 //! tonic's server. What the methods of a service mean stands in the module of its name.
 
 use crate::auth::Access;
@@ -9,6 +10,7 @@ use crate::caller::Caller;
 use crate::coalesce::{UnderWay, Working};
 use crate::config::Config;
 use crate::error::Fault;
+use crate::http as web;
 use crate::metrics::Handled;
 use crate::position::{self, Position};
 use crate::stop::Stop;
@@ -177,13 +179,16 @@ impl<B: Backend> Service<http::Request<Body>> for Edge<B> {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let shared = Arc::clone(&self.shared);
         let working = request.extensions().get::<UnderWay>().map(UnderWay::begin);
+        if !web::is_grpc(&request) {
+            // In a future of its own, so that gRPC's is no larger for it.
+            return Box::pin(async move {
+                let response = web::serve(shared, request).await;
+                drop(working);
+                Ok(response)
+            });
+        }
         Box::pin(async move {
-            if request.method() == http::Method::GET && request.uri().path() == "/metrics" {
-                return Ok(shared.handled.respond());
-            }
-            let path = request.uri().clone();
-            let response = Self::answer(Arc::clone(&shared), request).await;
-            shared.handled.note(path.path(), &response);
+            let response = Self::answer_counted(shared, request).await;
             drop(working);
             Ok(response)
         })
@@ -292,6 +297,17 @@ impl<B: Backend> Shared<B> {
 }
 
 impl<B: Backend> Edge<B> {
+    /// Answers a gRPC request and counts it; the gateway's as well as those from a connection.
+    pub(crate) async fn answer_counted(
+        shared: Arc<Shared<B>>,
+        request: http::Request<Body>,
+    ) -> http::Response<Body> {
+        let path = request.uri().clone();
+        let response = Self::answer(Arc::clone(&shared), request).await;
+        shared.handled.note(path.path(), &response);
+        response
+    }
+
     async fn answer(shared: Arc<Shared<B>>, request: http::Request<Body>) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();

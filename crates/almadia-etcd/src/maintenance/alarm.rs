@@ -70,7 +70,7 @@ fn answer<B: Backend>(shared: &Shared<B>, alarms: impl Iterator<Item = Alarm>) -
 
 /// The alarms that are raised, and those of the asked member's own that clear themselves: a nearly full disk, a state that
 /// is being set right.
-pub(super) fn active(status: &backend::Status, view: &View) -> Vec<Alarm> {
+pub(crate) fn active(status: &backend::Status, view: &View) -> Vec<Alarm> {
     let mut alarms: Vec<Alarm> = view.alarms().raised().collect();
     let own = [
         (status.no_space, AlarmKind::NoSpace),

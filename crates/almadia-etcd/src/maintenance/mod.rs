@@ -9,6 +9,8 @@ mod hash;
 mod snapshot;
 mod status;
 
+pub(crate) use alarm::active as active_alarms;
+
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::error::Fault;

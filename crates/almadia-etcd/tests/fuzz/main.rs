@@ -7,6 +7,7 @@
 
 #[path = "../double/mod.rs"]
 mod double;
+mod gateway;
 mod generate;
 #[path = "../raw/mod.rs"]
 mod raw;

@@ -4,7 +4,7 @@
 use super::auth_token::AuthToken;
 use super::table::{SETTINGS, Treatment};
 use super::values::{Values, asks_for_nothing};
-use super::{ConfigError, duration, tls};
+use super::{ConfigError, duration, tls, web};
 use almadia_command::GroupId;
 use almadia_etcd::{AuthConfig, TokenKind};
 use almadia_member::founding::{InitialPeer, InitialState};
@@ -212,7 +212,7 @@ fn edge(values: &Values) -> Result<almadia_etcd::Config, ConfigError> {
         keepalive_timeout: checked_duration(values, "grpc-keepalive-timeout", defaults.keepalive_timeout)?,
         progress_interval: progress_interval(values, defaults.progress_interval)?,
         leaderless_max: LEADERLESS_ELECTIONS * election(values)?,
-        ..defaults
+        ..web::configure(values, defaults)?
     })
 }
 

@@ -11,6 +11,7 @@ mod table;
 mod tests;
 mod tls;
 mod values;
+mod web;
 
 pub use config::{LogFormat, Settings};
 pub use flags::{Flags, with_two_dashes};

@@ -207,6 +207,20 @@ pub const SETTINGS: &[Setting] = &[
         "DURATION",
         "Silence after which a watch that wants it is told that nothing happened [default: 10m]",
     ),
+    used_switch(
+        "enable-grpc-gateway",
+        "Serve etcd's JSON API under /v3/ on the client port [default: true]",
+    ),
+    used(
+        "cors",
+        "ORIGINS",
+        "Origins whose pages a browser lets use HTTP here; * is any [default: *]",
+    ),
+    used(
+        "host-whitelist",
+        "NAMES",
+        "Names under which HTTP may be asked here; * is any [default: *]",
+    ),
     used(
         "auth-token",
         "KIND[,OPTION=VALUE,..]",
@@ -324,7 +338,6 @@ pub const SETTINGS: &[Setting] = &[
     ignored("grpc-keepalive-min-time", "clients may ask as often as they like"),
     ignored_switch("socket-reuse-port", NOT_YET),
     ignored_switch("socket-reuse-address", ALWAYS),
-    ignored_switch("enable-grpc-gateway", NOT_YET),
     ignored("raft-read-timeout", "heartbeats tell whether a peer is alive"),
     ignored("raft-write-timeout", "heartbeats tell whether a peer is alive"),
     ignored("feature-gates", OTHER_STORE),
@@ -363,8 +376,6 @@ pub const SETTINGS: &[Setting] = &[
     // Security.
     ignored("client-cert-file", "nobody here dials the client port"),
     ignored("client-key-file", "nobody here dials the client port"),
-    ignored("cors", "there is no HTTP API for browsers yet"),
-    ignored("host-whitelist", "there is no HTTP API for browsers yet"),
     // Monitoring.
     ignored_switch("enable-pprof", OTHER_STORE),
     ignored("metrics", NOT_YET),

@@ -454,3 +454,24 @@ fn the_shortest_lease_follows_the_election_timeout() {
         assert_eq!(load(line).edge.lease_ttl_min, seconds, "{line}");
     }
 }
+
+/// Row B8.8 and the switch of B8.1.
+#[test]
+fn b8_8_browsers_and_the_gateway() {
+    let edge = load("").edge;
+    assert!(edge.json_gateway);
+    assert_eq!(
+        (edge.cors, edge.host_whitelist),
+        (vec!["*".to_owned()], vec!["*".to_owned()])
+    );
+    let edge =
+        load("--enable-grpc-gateway=false --cors=http://a.example:1,http://b.example --host-whitelist=a,b")
+            .edge;
+    assert!(!edge.json_gateway);
+    assert_eq!(edge.cors, ["http://a.example:1", "http://b.example"]);
+    assert_eq!(edge.host_whitelist, ["a", "b"]);
+    complaint("--enable-grpc-gateway=maybe", "enable-grpc-gateway");
+    let kubeadm = [("ETCD_ENABLE_GRPC_GATEWAY", "true")];
+    let settings = load_all("", &kubeadm, "").expect("as bitnami's image sets it");
+    assert!(settings.edge.json_gateway && settings.warnings.is_empty());
+}

@@ -1,0 +1,113 @@
+//! The gRPC answers of a method as the gateway shows them: one JSON object, or a line for each message of a stream.
+
+use super::refusal;
+use super::routes::Route;
+use super::show;
+use crate::wire::{self, PREFIX_BYTES};
+use bytes::{Buf, Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+/// The answer of a method that answers one message, as JSON.
+///
+/// # Errors
+/// What the method answered instead.
+pub(super) async fn one(mut body: Body, route: &Route) -> Result<String, Status> {
+    let mut whole = wire::next_data(&mut body).await?.unwrap_or_default();
+    while let Some(more) = wire::next_data(&mut body).await? {
+        let mut gathered = BytesMut::from(whole);
+        gathered.extend_from_slice(&more);
+        whole = gathered.freeze();
+    }
+    if whole.len() < PREFIX_BYTES {
+        return Err(Status::internal("the method answered nothing"));
+    }
+    let mut json = Vec::new();
+    show::message(whole.slice(PREFIX_BYTES..), &route.output, &mut json)?;
+    String::from_utf8(json).map_err(|_| Status::internal("an answer cannot be shown"))
+}
+
+/// The answers of a stream, a line each: `{"result":…}`, and if it ends with a refusal `{"error":…}`.
+pub(super) struct Lines {
+    body: Body,
+    route: &'static Route,
+    gathered: BytesMut,
+    is_over: bool,
+}
+
+impl Lines {
+    pub(super) fn new(body: Body, route: &'static Route) -> Self {
+        Self {
+            body,
+            route,
+            gathered: BytesMut::new(),
+            is_over: false,
+        }
+    }
+
+    /// The next message that has arrived whole.
+    fn message(&mut self) -> Option<Bytes> {
+        let mut prefix = self.gathered.get(1..PREFIX_BYTES)?;
+        let end = PREFIX_BYTES + prefix.get_u32() as usize;
+        if self.gathered.len() < end {
+            return None;
+        }
+        Some(self.gathered.split_to(end).freeze().slice(PREFIX_BYTES..))
+    }
+
+    fn line(&self, message: Bytes) -> Result<Bytes, Status> {
+        let mut line = b"{\"result\":".to_vec();
+        show::message(message, &self.route.output, &mut line)?;
+        line.extend_from_slice(b"}\n");
+        Ok(line.into())
+    }
+
+    fn refuse(&mut self, status: &Status) -> Bytes {
+        self.is_over = true;
+        refusal::line(status).into()
+    }
+}
+
+impl HttpBody for Lines {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        loop {
+            if self.is_over {
+                return Poll::Ready(None);
+            }
+            if let Some(message) = self.message() {
+                let line = self.line(message).unwrap_or_else(|status| self.refuse(&status));
+                return Poll::Ready(Some(Ok(Frame::data(line))));
+            }
+            let refused = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                None => {
+                    self.is_over = true;
+                    continue;
+                }
+                Some(Err(status)) => Some(status),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        self.gathered.extend_from_slice(&data);
+                        None
+                    }
+                    Err(frame) => frame
+                        .trailers_ref()
+                        .and_then(Status::from_header_map)
+                        .filter(|status| status.code() != Code::Ok),
+                },
+            };
+            if let Some(status) = refused {
+                let line = self.refuse(&status);
+                return Poll::Ready(Some(Ok(Frame::data(line))));
+            }
+        }
+    }
+}
