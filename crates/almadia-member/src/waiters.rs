@@ -45,6 +45,8 @@ struct Waiting {
     term: Term,
     proposal: Proposal,
     give: oneshot::Sender<Settled>,
+    /// On how many connections it was sent to a leader.
+    sends: u32,
 }
 
 impl Waiters {
@@ -96,6 +98,7 @@ impl Waiters {
                     term,
                     proposal: proposal.clone(),
                     give,
+                    sends: 0,
                 },
             );
             proposals.push(proposal);
@@ -146,9 +149,29 @@ impl Waiters {
         }
     }
 
-    /// The leader said for certain that it did not append this one.
+    /// These go out on one more connection.
+    pub fn sent(&self, tickets: impl IntoIterator<Item = Ticket>) {
+        let mut state = self.state();
+        for ticket in tickets {
+            if let Some(waiting) = state.waiting.get_mut(&ticket) {
+                waiting.sends += 1;
+            }
+        }
+    }
+
+    /// Somebody said that it did not append this one. For what was sent once that is certain. Of an earlier copy the one who
+    /// refuses may know nothing: a leader that died with the copy in its log, came back before another was elected, and is
+    /// still taken for the leader. Then the first entry of a later term decides, as it does without any word.
     pub fn refused(&self, ticket: Ticket, no_space: bool) {
-        if let Some(waiting) = self.state().waiting.remove(&ticket) {
+        let mut state = self.state();
+        if state
+            .waiting
+            .get(&ticket)
+            .is_some_and(|waiting| waiting.sends > 1)
+        {
+            return;
+        }
+        if let Some(waiting) = state.waiting.remove(&ticket) {
             let settled = if no_space { Settled::NoSpace } else { Settled::Lost };
             let _ = waiting.give.send(settled);
             self.progress.notify_one();
@@ -265,6 +288,31 @@ mod tests {
         let stranger = Proposal::new(OWN, first.unwrap().ticket(), b"another command");
         waiters.applied(batch(3, &[&stranger]));
         assert!(hears.try_recv().is_err());
+    }
+
+    /// Found by the soak: the leader was killed with the command in its log and on a majority, started again, and refused the
+    /// copy that was sent again; proposed once more, the command was carried out twice.
+    #[test]
+    fn a_refusal_of_what_was_sent_twice_decides_nothing() {
+        let waiters = Waiters::new(1);
+        let (first, mut hears) = register(&waiters, 3);
+        let first = first.unwrap();
+        waiters.sent([first.ticket()]);
+        waiters.sent([first.ticket()]);
+        waiters.refused(first.ticket(), false);
+        waiters.refused(first.ticket(), true);
+        assert!(hears.try_recv().is_err(), "nobody knows yet");
+        waiters.applied(batch(3, &[&first]));
+        assert!(matches!(hears.try_recv(), Ok(Settled::Applied(_))));
+        let (second, mut hears) = register(&waiters, 3);
+        waiters.sent([second.as_ref().unwrap().ticket()]);
+        waiters.sent([second.as_ref().unwrap().ticket()]);
+        waiters.refused(second.unwrap().ticket(), false);
+        waiters.applied(batch(4, &[]));
+        assert!(
+            matches!(hears.try_recv(), Ok(Settled::Lost)),
+            "the later term decides"
+        );
     }
 
     #[test]

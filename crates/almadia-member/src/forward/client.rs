@@ -206,7 +206,7 @@ impl Client {
         outgoing: &mut mpsc::Receiver<Outgoing>,
     ) -> Option<()> {
         let unsettled = self.waiters.unsettled(term);
-        self.propose(&pipe, term, unsettled).await;
+        let mut on_pipe = self.propose(&pipe, term, unsettled, None).await;
         loop {
             tokio::select! {
                 changed = self.standing.changed() => {
@@ -215,7 +215,7 @@ impl Client {
                 }
                 message = outgoing.recv() => match message? {
                     Outgoing::Propose(at, proposals) if at == term => {
-                        self.propose(&pipe, term, proposals).await;
+                        on_pipe = self.propose(&pipe, term, proposals, on_pipe).await;
                     }
                     Outgoing::ReadIndex(read) => self.confirm(&pipe, read).await,
                     Outgoing::Ask(question, give) => self.ask(&pipe, question, give).await,
@@ -233,8 +233,19 @@ impl Client {
         }
     }
 
-    async fn propose(&mut self, pipe: &Pipe, term: Term, proposals: Vec<Proposal>) {
-        self.sent = self.sent.max(proposals.iter().map(Proposal::ticket).max());
+    /// Sends what is above the highest ticket that was sent on this pipe, and answers with that ticket. What waits in the queue
+    /// when a conversation begins has gone out with the books already.
+    async fn propose(
+        &mut self,
+        pipe: &Pipe,
+        term: Term,
+        mut proposals: Vec<Proposal>,
+        on_pipe: Option<Ticket>,
+    ) -> Option<Ticket> {
+        proposals.retain(|proposal| on_pipe.is_none_or(|highest| proposal.ticket() > highest));
+        let highest = proposals.iter().map(Proposal::ticket).max();
+        self.sent = self.sent.max(highest);
+        self.waiters.sent(proposals.iter().map(Proposal::ticket));
         let mut frame = Propose {
             term: term.0,
             proposals: Vec::new(),
@@ -256,6 +267,7 @@ impl Client {
         if !frame.proposals.is_empty() {
             send(pipe, Request::Propose(frame)).await;
         }
+        on_pipe.max(highest)
     }
 
     /// Whoever waits for the leader's words hears at once that none will come.
