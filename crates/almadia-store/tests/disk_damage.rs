@@ -58,7 +58,7 @@ fn check_open(disk: &MemDisk, older: &State, newest: &State, what: &str) {
     }
 }
 
-/// Each byte of each file is under a checksum that is looked at.
+/// Each bit of each file is under a checksum that is looked at.
 #[test]
 fn each_flipped_bit_is_found() {
     let (member, older, newest) = two_checkpoints();
@@ -66,10 +66,11 @@ fn each_flipped_bit_is_found() {
     assert!(files.len() >= 6, "{files:?}");
     for name in files {
         let is_needed = name.starts_with("seg/") || name == "MANIFEST-6";
-        for offset in 0..member.disk.contents(&name).unwrap().len() as u64 {
+        let len = member.disk.contents(&name).unwrap().len() as u64;
+        for (offset, bit) in (0..len).flat_map(|offset| (0..8).map(move |bit| (offset, bit))) {
             let disk = member.disk.copy();
-            disk.flip_bit(&name, offset, (offset % 8) as u8);
-            let what = format!("{name} at {offset}");
+            disk.flip_bit(&name, offset, bit);
+            let what = format!("{name} at {offset}, bit {bit}");
             check_open(&disk, &older, &newest, &what);
             if let Ok((keeper, _)) = open(&disk, small()) {
                 assert_eq!(keeper.damages().is_empty(), !is_needed, "{what}");

@@ -94,6 +94,17 @@ fn a_newer_format_is_named() {
     ));
 }
 
+/// Each bit is under the checksum.
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let bytes = encode(&founded());
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(decode(&flipped).is_err(), "bit {bit}");
+    }
+}
+
 /// Whatever moment the power goes: the old identity or the new one is there, and it can be replaced again.
 #[test]
 fn a_power_loss_leaves_the_old_or_the_new() {
