@@ -6,6 +6,7 @@
 //! file work. It never looks inside a command, opens a socket or reads a clock of its own.
 
 mod beginning;
+mod chance;
 mod change;
 mod consensus;
 mod inbound;
@@ -23,6 +24,7 @@ mod verdict;
 mod wire;
 
 pub use beginning::{BEGINNING, beginning_membership};
+pub use chance::{seed_chance, stir_chance};
 pub use change::{ChangeError, MemberChange, Roster, Rostered};
 pub use consensus::{Consensus, Ended, Parts, Progress, ReadIndexError, Standing};
 pub use keeper::{KeeperGone, KeeperHandle};

@@ -24,7 +24,7 @@ impl openraft::RaftTypeConfig for Types {
     type Vote = openraft::impls::Vote<Self::LeaderId>;
     type Payload = EntryPayload<Payload, u64, MemberInfo>;
     type Entry = openraft::Entry<CommittedLeader, Self::Payload>;
-    type AsyncRuntime = openraft::impls::TokioRuntime;
+    type AsyncRuntime = crate::chance::Runtime;
     type Responder<T>
         = Verdict<T>
     where

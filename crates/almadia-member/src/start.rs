@@ -209,6 +209,7 @@ impl Member {
     /// # Errors
     /// When the log or the store cannot be taken over.
     pub async fn start(parts: Ingredients) -> Result<Self, Ended> {
+        almadia_consensus::stir_chance(parts.own.0 ^ u64::from(parts.drawn) << 32);
         let (sink, heard) = listen(&parts.store, parts.drawn);
         let watches = parts.store.watches();
         tokio::spawn(watches.clone().run());
