@@ -171,6 +171,17 @@ impl MemDisk {
         self.lock().faults.clear();
     }
 
+    /// After so many more calls that change something every call fails, as if the process had been stopped right there:
+    /// with [`MemDisk::power_loss`] that is a power loss between any two calls.
+    pub fn die_after(&self, calls: u64) {
+        self.lock().faults.die_after(calls);
+    }
+
+    /// Whether it has come to that.
+    pub fn is_dead(&self) -> bool {
+        self.lock().faults.is_dead()
+    }
+
     /// Sets the size of the volume; files that would grow beyond it get ENOSPC.
     pub fn set_capacity(&self, bytes: u64) {
         self.lock().capacity_bytes = bytes;
@@ -467,6 +478,8 @@ impl DiskFile for MemFile {
                 self.write(&mut state, offset, &bytes[..count.min(bytes.len())])?;
                 Err(self.failed("write", Failure::ShortWrite { bytes: count }))
             }
+            Some(Failure::Misdirected { by_bytes }) => self.write(&mut state, offset + by_bytes, bytes),
+            Some(Failure::Lost) => Ok(()),
             Some(failure) => Err(self.failed("write", failure)),
         }
     }

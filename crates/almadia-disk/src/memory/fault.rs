@@ -44,12 +44,21 @@ pub enum Failure {
         /// How many bytes are written.
         bytes: usize,
     },
+    /// A write that lands elsewhere in the file and is reported as done. For other calls the same as `Io`.
+    Misdirected {
+        /// How far behind the right place, in bytes.
+        by_bytes: u64,
+    },
+    /// A write that is reported as done and leaves nothing behind. For other calls the same as `Io`.
+    Lost,
 }
 
 impl Failure {
     pub(super) fn error(self) -> io::Error {
         match self {
-            Failure::Io => io::Error::other("injected input/output error"),
+            Failure::Io | Failure::Misdirected { .. } | Failure::Lost => {
+                io::Error::other("injected input/output error")
+            }
             Failure::NoSpace | Failure::ShortWrite { .. } => {
                 io::Error::new(ErrorKind::StorageFull, "injected: no space left")
             }
@@ -86,21 +95,40 @@ impl Fault {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Faults(Vec<Fault>);
+pub(super) struct Faults {
+    planted: Vec<Fault>,
+    /// After so many calls that change something the disk is dead.
+    calls_left: Option<u64>,
+}
 
 impl Faults {
     pub(super) fn plant(&mut self, fault: Fault) {
-        self.0.push(fault);
+        self.planted.push(fault);
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
+    }
+
+    pub(super) fn die_after(&mut self, calls: u64) {
+        self.calls_left = Some(calls);
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.calls_left == Some(0)
     }
 
     /// What this call gets, if anything. Counts the call for every fault that looks at it.
     pub(super) fn hit(&mut self, operation: Operation, name: &str) -> Option<Failure> {
+        if self.is_dead() {
+            return Some(Failure::Io);
+        }
+        let only_looks = matches!(operation, Operation::Open | Operation::List | Operation::Read);
+        if let Some(calls) = self.calls_left.as_mut().filter(|_| !only_looks) {
+            *calls -= 1;
+        }
         let mut failure = None;
-        self.0.retain_mut(|fault| {
+        self.planted.retain_mut(|fault| {
             if fault.operation != operation || !name.starts_with(&fault.prefix) {
                 return true;
             }

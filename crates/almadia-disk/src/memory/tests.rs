@@ -250,3 +250,32 @@ fn rot_is_in_the_cache_and_on_the_medium() {
     disk.power_loss(Loss::DropUnsynced);
     assert_eq!(disk.contents("1").unwrap(), [0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0]);
 }
+
+#[test]
+fn a_dead_disk_fails_from_the_chosen_call_on() {
+    let disk = MemDisk::new();
+    let file = disk.create("a").unwrap();
+    disk.die_after(2);
+    file.write_at(0, b"one").unwrap();
+    assert!(!disk.is_dead());
+    file.write_at(3, b"two").unwrap();
+    assert!(disk.is_dead());
+    assert!(file.write_at(6, b"three").is_err());
+    assert!(file.sync_data().is_err());
+    assert_eq!(disk.contents("a").unwrap(), b"onetwo");
+    disk.power_loss(Loss::KeepAll);
+    assert!(!disk.is_dead(), "the next process finds a disk that works");
+}
+
+#[test]
+fn a_misdirected_write_lands_elsewhere_and_a_lost_one_nowhere() {
+    let disk = MemDisk::new();
+    let file = disk.create("a").unwrap();
+    file.write_at(0, b"........").unwrap();
+    let misdirected = Failure::Misdirected { by_bytes: 4 };
+    disk.inject(Fault::once(Operation::Write, 0, misdirected));
+    file.write_at(0, b"ab").unwrap();
+    disk.inject(Fault::once(Operation::Write, 0, Failure::Lost));
+    file.write_at(0, b"cd").unwrap();
+    assert_eq!(disk.contents("a").unwrap(), b"....ab..");
+}
