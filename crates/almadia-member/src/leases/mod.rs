@@ -81,6 +81,7 @@ impl Member {
     /// # Errors
     /// [`AskError`]; whether the lease was renewed is then unknown.
     pub async fn keep_lease_alive(&self, lease: LeaseId) -> Result<i64, AskError> {
+        self.shows_what_it_has_shown().await;
         let desk = self.lease_desk();
         if let Some(ttl) = desk.renew_at_once(lease) {
             return Ok(ttl);
@@ -99,6 +100,7 @@ impl Member {
     /// # Errors
     /// [`AskError`].
     pub async fn lease_time_left(&self, lease: LeaseId) -> Result<Option<TimeLeft>, AskError> {
+        self.shows_what_it_has_shown().await;
         let question = Question::from(QuestionKind::LeaseTimeLeft(lease.0));
         let answer = self.ask_leader(question).await?;
         let Some(AnswerKind::LeaseTimeLeft(left)) = answer.kind else {
@@ -115,12 +117,20 @@ impl Member {
     /// # Errors
     /// [`AskError`].
     pub async fn leases_by_expiry(&self) -> Result<Vec<LeaseId>, AskError> {
+        self.shows_what_it_has_shown().await;
         let question = Question::from(QuestionKind::LeasesByExpiry(true));
         let answer = self.ask_leader(question).await?;
         match answer.kind {
             Some(AnswerKind::Leases(leases)) => Ok(leases.leases.into_iter().map(LeaseId).collect()),
             _ => Err(AskError::TimedOut),
         }
+    }
+
+    /// The leader has the answers about leases, but the revision in a header is this member's own: right after a start it
+    /// would be older than what it showed before.
+    async fn shows_what_it_has_shown(&self) {
+        // A member that is fenced is told so by whatever asks for its state.
+        let _ = self.recovered().await;
     }
 
     /// A positive id that no lease has had, as far as chance goes: whoever uses it must be ready to draw again.
