@@ -10,6 +10,7 @@ mod auth;
 mod command;
 mod ids;
 mod lease;
+pub mod planted;
 mod proposal;
 
 pub use auth::{

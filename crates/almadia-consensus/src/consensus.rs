@@ -13,6 +13,7 @@ use crate::raft::{CommittedLeader, Payload, Raft, from_index, to_index, to_posit
 use crate::settings::Settings;
 use crate::state_machine::{ApplySink, Checkpoints, StateMachine};
 use crate::verdict::{Refusals, Verdict};
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{LogIndex, MemberId, Proposal, Term};
 use almadia_store::{Store, View};
 use almadia_wal::Wal;
@@ -213,6 +214,9 @@ impl Consensus {
     /// # Errors
     /// [`ReadIndexError`].
     pub async fn read_index(&self) -> Result<LogIndex, ReadIndexError> {
+        if planted(Bug::ReadUnconfirmed) {
+            return Ok(self.progress().committed);
+        }
         match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
             Ok(linearizer) => Ok(to_index(linearizer.read_log_id().index())),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => {

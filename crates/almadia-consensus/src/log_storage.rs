@@ -6,6 +6,7 @@
 use crate::raft::{RaftEntry, RaftLogId, RaftVote, Types, from_entry, from_position, from_vote};
 use crate::raft::{to_entry, to_index, to_position, to_vote};
 use almadia_command::LogIndex;
+use almadia_command::planted::{Bug, planted};
 use almadia_wal::{LogId, Wal, WalError};
 use futures_util::{Stream, StreamExt};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
@@ -87,6 +88,10 @@ impl RaftLogStorage<Types> for LogStorage {
     }
 
     async fn save_vote(&mut self, vote: &RaftVote) -> Result<(), io::Error> {
+        if planted(Bug::VoteBeforeSync) {
+            self.wal.save_vote(to_vote(vote), Box::new(|_| {}));
+            return Ok(());
+        }
         synced(|done| self.wal.save_vote(to_vote(vote), done)).await
     }
 
@@ -98,10 +103,12 @@ impl RaftLogStorage<Types> for LogStorage {
     }
 
     async fn read_committed(&mut self) -> Result<Option<RaftLogId>, io::Error> {
-        Ok(self
-            .wal
-            .committed()
-            .and_then(|id| from_position(id.index, id.term)))
+        let committed = if planted(Bug::CommittedHintAhead) {
+            self.wal.last()
+        } else {
+            self.wal.committed()
+        };
+        Ok(committed.and_then(|id| from_position(id.index, id.term)))
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> Result<(), io::Error>
@@ -110,6 +117,11 @@ impl RaftLogStorage<Types> for LogStorage {
         I::IntoIter: OptionalSend,
     {
         let entries = entries.into_iter().map(|entry| to_entry(&entry)).collect();
+        if planted(Bug::AppendBeforeSync) {
+            self.wal.append(entries, Box::new(|_| {}));
+            callback.io_completed(Ok(()));
+            return Ok(());
+        }
         self.wal.append(
             entries,
             Box::new(move |result| callback.io_completed(result.map_err(io::Error::other))),
@@ -173,6 +185,9 @@ impl RaftLogReader<Types> for LogStorage {
     }
 
     async fn read_vote(&mut self) -> Result<Option<RaftVote>, io::Error> {
+        if planted(Bug::VoteForgotten) {
+            return Ok(None);
+        }
         Ok(self.wal.vote().as_ref().map(from_vote))
     }
 }

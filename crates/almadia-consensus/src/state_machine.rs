@@ -9,6 +9,7 @@ use crate::membership::{decode_stored, encode_stored};
 use crate::raft::{
     Payload, RaftEntry, RaftLogId, RaftSnapshotMeta, RaftStoredMembership, Types, from_position, to_position,
 };
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{Command, LogIndex, MemberId, Term, Ticket};
 use almadia_store::disk::SnapshotSink;
 use almadia_store::{Outcome, Store, View};
@@ -120,7 +121,15 @@ impl StateMachine {
                 let command = Command::decode_bytes(proposal.command()).map_err(|error| {
                     io::Error::other(format!("cannot apply the entry at {index}: {error}"))
                 })?;
+                let is_chosen = index.0.is_multiple_of(23) && self.own.0 & 1 == 1;
+                if planted(Bug::ApplySkips) && is_chosen {
+                    self.store.note_applied(index, term);
+                    return Ok(());
+                }
                 let outcome = self.store.apply(index, term, &command);
+                if planted(Bug::ApplyTwice) && index.0.is_multiple_of(23) {
+                    self.store.apply(index, term, &command);
+                }
                 if proposal.origin() == self.own {
                     let (ticket, checksum) = (proposal.ticket(), proposal.checksum());
                     batch.outcomes.push(OwnOutcome {

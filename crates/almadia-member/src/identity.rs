@@ -4,6 +4,7 @@
 //! wiped directory is a new member. The file is replaced as a whole (temporary file, sync, rename, sync of the
 //! directory), so that a crash leaves the old or the new one. This file never decides who founds a cluster.
 
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{ClusterId, GroupId, MemberId};
 use almadia_disk::{Disk, DiskError};
 use bytes::{Buf, BufMut};
@@ -120,7 +121,11 @@ impl Identity {
             let identity = Self {
                 group,
                 cluster: ClusterId(0),
-                member: MemberId(draw_id(random)),
+                member: MemberId(if planted(Bug::IdReused) {
+                    u64::from(crc32c::crc32c(name.as_bytes())).max(1)
+                } else {
+                    draw_id(random)
+                }),
                 name: name.to_owned(),
                 initial: Vec::new(),
             };

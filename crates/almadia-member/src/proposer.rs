@@ -7,6 +7,7 @@
 use crate::forward::client::Outgoing;
 use crate::member::{Applied, ProposeError};
 use crate::waiters::{Settled, Waiters};
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{Command, MemberId, Proposal, Term, Ticket};
 use almadia_consensus::{Consensus, Refusals, Standing};
 use bytes::Bytes;
@@ -96,13 +97,22 @@ impl Proposals {
         outcome: impl Future<Output = Result<Applied, ProposeError>>,
     ) -> Result<Applied, ProposeError> {
         let outcome = tokio::time::timeout(self.limit, outcome).await;
+        if planted(Bug::TimeoutAsRefusal) && outcome.is_err() {
+            return Err(ProposeError::Busy);
+        }
         outcome.unwrap_or(Err(ProposeError::TimedOut))
     }
 }
 
 /// What became of a proposal; `None` when it was lost and is to be proposed again.
 async fn settled(take: oneshot::Receiver<Settled>) -> Option<Result<Applied, ProposeError>> {
-    Some(match take.await {
+    let settled = if planted(Bug::RetryUnknown) {
+        let limited = tokio::time::timeout(Duration::from_millis(200), take).await;
+        limited.unwrap_or(Ok(Settled::Lost))
+    } else {
+        take.await
+    };
+    Some(match settled {
         Ok(Settled::Applied(own)) => Ok(Applied {
             outcome: own.outcome,
             index: own.index,

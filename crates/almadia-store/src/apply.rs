@@ -11,6 +11,7 @@ use crate::read;
 use crate::record::{Record, RecordParts};
 use crate::txn::{self, Executor};
 use crate::view::View;
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{
     AlarmKind, Command, DeleteRange, Kind, LeaseId, Operation, OperationKind, Put, Range, Revision, Term, Txn,
 };
@@ -264,7 +265,7 @@ fn put_over(live: Option<&Record>, put: &Put, main: Revision, sub: u32) -> Recor
         main,
         sub,
         create_revision: live.map_or(main, Record::create_revision),
-        version: live.map_or(0, Record::version) + 1,
+        version: live.map_or(0, Record::version) + i64::from(live.is_none() || !planted(Bug::VersionStays)),
         lease,
         tombstone: false,
         key: &put.key,

@@ -6,6 +6,7 @@
 
 use crate::view::View;
 use almadia_command::Revision;
+use almadia_command::planted::{Bug, planted};
 use std::sync::atomic::Ordering;
 
 /// Records that each publication drops from the front of the revision log at most, once a checkpoint holds them.
@@ -58,7 +59,13 @@ fn settle_next(state: &mut View) -> bool {
 fn can_release(state: &View) -> bool {
     let checkpointed = Revision(state.checkpointed.load(Ordering::Relaxed));
     let watched = Revision(state.watched.load(Ordering::Relaxed));
-    let last = checkpointed.min(watched).min(Revision(state.compacted.0 - 1));
+    let last = if planted(Bug::TombstoneDropped) {
+        checkpointed.min(watched).min(state.compacted)
+    } else if planted(Bug::CompactsUnsaved) {
+        watched.min(Revision(state.compacted.0 - 1))
+    } else {
+        checkpointed.min(watched).min(Revision(state.compacted.0 - 1))
+    };
     let first = state.revlog.start();
     first < state.settled
         && state

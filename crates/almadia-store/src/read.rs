@@ -8,6 +8,7 @@ use crate::index::{EntryRef, Span};
 use crate::outcome::{RangeAnswer, Refusal};
 use crate::record::Record;
 use crate::view::View;
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{Range, Revision, SortOrder, SortTarget};
 use std::cmp::Ordering;
 
@@ -41,7 +42,14 @@ pub(crate) fn in_transaction(view: &View, revision: i64) -> Result<At, Refusal> 
     if revision > view.revision.0 {
         return Err(Refusal::FutureRevision);
     }
-    if revision < 0 || revision < view.compacted.0 {
+    let oldest = if planted(Bug::TxnReadsLeftovers) {
+        view.released
+    } else if planted(Bug::CompactedReadable) {
+        Revision(0)
+    } else {
+        view.compacted
+    };
+    if revision < 0 || revision < oldest.0 {
         return Err(Refusal::Compacted);
     }
     Ok(Some(Revision(revision)))

@@ -7,6 +7,7 @@ use crate::record::Record;
 use crate::sequence::Sequence;
 use crate::table::{self, TableError};
 use crate::view::{Sizes, View};
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{LogIndex, Revision, Term};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -75,6 +76,9 @@ pub(crate) fn restore(restored: RestoredState) -> Result<View, RestoreError> {
         entries.extend(entry(visible, &mut sizes));
     }
     let mut leases: LeaseTable = table::load(&sections)?;
+    if planted(Bug::RestoreForgetsLeases) {
+        leases = LeaseTable::default();
+    }
     entries.iter().for_each(|(newest, _)| leases.attach_live(newest));
     let index = Index::build(entries.into_iter());
     Ok(View {
@@ -93,7 +97,11 @@ pub(crate) fn restore(restored: RestoredState) -> Result<View, RestoreError> {
         auth: table::load(&sections)?,
         alarms: table::load(&sections)?,
         downgrade: table::load(&sections)?,
-        hash: table::load(&sections)?,
+        hash: if planted(Bug::RestoreForgetsHash) {
+            crate::HistoryHash::default()
+        } else {
+            table::load(&sections)?
+        },
         ..View::empty()
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! Never has more than one unsynced frame (what recovery relies on), never tries a failed write or sync again.
 
+use almadia_command::planted::{Bug, planted};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -70,7 +71,9 @@ pub(crate) fn begin_segment(disk: &dyn Disk, spare: Spare, header: &Header) -> R
     file.sync_all()?;
     let name = segment::segment_name(header.sequence);
     disk.rename(&spare_name, &name)?;
-    disk.sync_dir(DIRECTORY)?;
+    if !planted(Bug::LogNameNotSynced) {
+        disk.sync_dir(DIRECTORY)?;
+    }
     Ok(Segment {
         sequence: header.sequence,
         name,
@@ -136,7 +139,13 @@ impl Writer {
         }
         self.observer.write_begins();
         match self.write() {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                if planted(Bug::AckBeforeSync) {
+                    self.group.waiting.drain(..).for_each(|done| done(Ok(())));
+                }
+                Ok(true)
+            }
+            Err(_) if planted(Bug::WriteErrorIgnored) => Ok(true),
             Err(error) => Err(self.fail(error)),
         }
     }
@@ -144,9 +153,11 @@ impl Writer {
     /// Syncs what [`Writer::step_write`] wrote and tells all that wait for it, in order.
     pub fn step_sync(&mut self) -> Result<(), WalError> {
         assert!(self.group.is_open, "there is something to sync");
-        if self.group.place.is_some() {
+        if self.group.place.is_some() && !planted(Bug::SkipSync) {
             self.observer.sync_begins();
-            if let Err(error) = self.current.file.sync_data() {
+            if let Err(error) = self.current.file.sync_data()
+                && !planted(Bug::SyncErrorIgnored)
+            {
                 return Err(self.fail(error));
             }
         }
@@ -363,7 +374,9 @@ impl Group {
                 self.marks.truncate(*keep);
                 self.effects.push(Effect::Truncate(*keep));
                 self.truncations += 1;
-                self.frame.truncate(*keep);
+                if !planted(Bug::TruncationForgotten) {
+                    self.frame.truncate(*keep);
+                }
             }
             Request::Purge(upto) => {
                 self.marks.purge(*upto);

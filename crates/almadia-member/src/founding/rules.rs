@@ -3,6 +3,7 @@
 //! It never asks anybody itself, and it forgets nothing on its own: the caller keeps the situation up to date.
 
 use super::InitialState;
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{ClusterId, MemberId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -126,6 +127,9 @@ fn obstacle(situation: &Situation) -> Option<WaitReason> {
     }
     if situation.state == InitialState::Existing {
         return Some(WaitReason::Existing);
+    }
+    if planted(Bug::FoundsAlone) {
+        return None;
     }
     let silent = silent(situation);
     if !silent.is_empty() {

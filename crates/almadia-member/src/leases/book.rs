@@ -3,6 +3,7 @@
 //! A plain structure that is told the time: it reads no clock, proposes nothing and asks nobody. Renewing costs one walk
 //! down a map; timers are only moved when they fire.
 
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{LeaseId, LeaseRemaining, Term};
 use almadia_store::{Lease, LeaseChange, LeaseTable};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -272,7 +273,14 @@ impl Book {
 }
 
 fn whole_time(lease: &Lease) -> Duration {
-    Duration::from_secs(lease.ttl.max(0).unsigned_abs())
+    let ttl = Duration::from_secs(lease.ttl.max(0).unsigned_abs());
+    if planted(Bug::LeaseTooShort) {
+        return ttl / 2;
+    }
+    if planted(Bug::LeaseTooLong) {
+        return ttl * 3;
+    }
+    ttl
 }
 
 /// A lease that is not renewed is noted each tenth of its time: what a change of leader can add to its life at most.

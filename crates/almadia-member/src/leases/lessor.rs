@@ -8,6 +8,7 @@
 use super::book::{Book, Renewal};
 use crate::member::ProposeError;
 use crate::proposer::Proposals;
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{
     Actor, Command, Kind, LeaseCheckpoint, LeaseId, LeaseRemaining, LeaseRevoke, LogIndex, Term,
 };
@@ -75,7 +76,9 @@ impl Lessor {
     /// Renews leases: seconds granted, 0 for no such lease, -1 to be asked again. `None` when this member cannot confirm
     /// that it leads.
     pub(crate) async fn keep_alive(&self, leases: &[i64]) -> Option<Vec<i64>> {
-        self.confirm().await?;
+        if !planted(Bug::KeepAliveUnconfirmed) {
+            self.confirm().await?;
+        }
         let (ttls, open) = self.with_book(|book, now| {
             let renewals = leases.iter().map(|lease| book.renew(LeaseId(*lease), now));
             let renewals: Vec<Renewal> = renewals.collect();
@@ -305,14 +308,19 @@ async fn revoke(
     term: Term,
     leases: Vec<LeaseId>,
 ) -> Vec<LeaseId> {
-    if consensus.read_index().await.is_err() {
-        return leases;
-    }
+    let expired_in_term = if planted(Bug::RevokeUnconfirmed) {
+        0
+    } else {
+        if consensus.read_index().await.is_err() {
+            return leases;
+        }
+        term.0
+    };
     let mut under_way = JoinSet::new();
     for lease in leases {
         let revoke = LeaseRevoke {
             id: lease.0,
-            expired_in_term: term.0,
+            expired_in_term,
         };
         let (proposals, command) = (proposals.clone(), internal(Kind::LeaseRevoke(revoke)));
         under_way.spawn(async move { (!propose(&proposals, &command).await).then_some(lease) });

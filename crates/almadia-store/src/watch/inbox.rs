@@ -3,6 +3,7 @@
 
 use super::event::Parcel;
 use almadia_command::Revision;
+use almadia_command::planted::{Bug, planted};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Waker};
@@ -54,6 +55,9 @@ impl Inbox {
         }
         let events = state.events + parcel.events.len();
         let bytes = state.bytes + parcel.bytes;
+        if planted(Bug::WatchDrops) && events > 8 {
+            return None;
+        }
         if state.events > 0 && (events > WAITING_EVENTS_MAX || bytes > WAITING_BYTES_MAX) {
             return state.miss(watcher, from);
         }

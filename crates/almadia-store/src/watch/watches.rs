@@ -7,6 +7,7 @@ use super::inbox::{Arrived, Inbox, Taken};
 use super::key_range::KeyRange;
 use super::registry::Follower;
 use almadia_command::Revision;
+use almadia_command::planted::{Bug, planted};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -157,7 +158,11 @@ impl Watches {
                 prev: watch.prev,
             },
             start: watch.from.unwrap_or(Revision(0)),
-            next: watch.from.unwrap_or(Revision(now.0 + 1)).max(Revision(1)),
+            next: watch
+                .from
+                .filter(|from| *from <= now || !planted(Bug::WatchFuture))
+                .unwrap_or(Revision(now.0 + 1))
+                .max(Revision(1)),
             state: State::New,
         };
         let is_at_the_present = watcher.next > now;
@@ -187,7 +192,13 @@ impl Watches {
         if !self.have_reached(number, self.hub.view().revision()) {
             return;
         }
-        let revision = self.hub.dispatch_all();
+        let revision = if planted(Bug::ProgressAhead) {
+            let revision = self.hub.view().revision();
+            self.queue.push_front(Next::Reached(number, revision));
+            return;
+        } else {
+            self.hub.dispatch_all()
+        };
         self.take(None);
         let is_asked = matches!(
             self.queue.back(),
@@ -279,6 +290,11 @@ impl Watches {
                             .cloned()
                             .collect(),
                     )
+                };
+                let events = if planted(Bug::WatchTwice) && last.0 % 16 == 0 {
+                    Events::own(events.iter().chain(events.iter()).cloned().collect())
+                } else {
+                    events
                 };
                 (!events.is_empty()).then(|| Told::Events {
                     slot: WatchSlot(number),
