@@ -1,5 +1,6 @@
 //! Chores of this checkout, run as `cargo xtask <chore>`. Plain std, so that it builds in a second; it never edits a file.
 
+mod mutants;
 mod tidy;
 mod verify;
 
@@ -8,7 +9,8 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask <chore>
 
   tidy     check what STYLE.md promises and a program can see: arrows between crates, headers, lengths, names, links
-  verify   what continuous integration runs first: formatting, tidy, clippy with warnings denied, cargo deny";
+  verify   what continuous integration runs first: formatting, tidy, clippy with warnings denied, cargo deny
+  mutants  plant every bug on purpose and have the simulator catch it, by the seeds on record; --all searches anew";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
     {
         ["tidy"] => tidy::run(),
         ["verify"] => verify::run(),
+        ["mutants", rest @ ..] => mutants::run(rest),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS

@@ -4,6 +4,7 @@
 //! Most of them need to know what really happened, revision by revision: the [`Witness`], taken from what members
 //! say they did. What the witness does not decide is a finding too: undecided counts as failure.
 
+pub mod cluster;
 mod compaction;
 mod durable;
 mod execute;

@@ -1,0 +1,126 @@
+//! What is done to a cluster, as plain data: a list of faults with their times, drawn from the seed. A failure is shrunk by
+//! leaving some out. [`apply`] does them to a world.
+
+mod apply;
+mod draw;
+mod operator;
+
+pub use apply::Applier;
+pub use draw::draw;
+
+use almadia_disk::Loss;
+use std::fmt;
+
+/// A fault and its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// When it begins.
+    pub at_ms: u64,
+    /// What it is.
+    pub fault: Fault,
+}
+
+/// What can happen. Machines are counted from 0; what takes time ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the fields say what they are by their names, machines by `host`, times by `_ms`"
+)]
+pub enum Fault {
+    /// A process is killed; it is started again after a while.
+    Kill { host: usize, down_ms: u64 },
+    /// A machine loses power.
+    PowerLoss { host: usize, loss: Loss, down_ms: u64 },
+    /// All machines lose power at once.
+    PowerLossAll { loss: Loss, down_ms: u64 },
+    /// A machine loses power after so many more calls to its disk: in the midst of whatever it does there.
+    PowerLossInside { host: usize, calls: u64, loss: Loss },
+    /// A process gets no processor.
+    Pause { host: usize, for_ms: u64 },
+    /// Two groups do not hear each other; members of one are the bits of `group`. Connections wait, or are reset.
+    Partition { group: u64, resets: bool, for_ms: u64 },
+    /// One machine is not heard, or does not hear.
+    OneWay { host: usize, is_deaf: bool, for_ms: u64 },
+    /// Two machines do not hear each other, all others do.
+    Link { one: usize, other: usize, for_ms: u64 },
+    /// Frames are lost and sent again, and some connections break of it.
+    LossyNetwork { per_mille: u64, for_ms: u64 },
+    /// Frames take long, and overtake each other from one connection to the next.
+    SlowNetwork { spread_ms: u64, for_ms: u64 },
+    /// A machine's connections are reset.
+    Reset { host: usize },
+    /// Syncs take long.
+    SlowDisk { host: usize, sync_ms: u64, for_ms: u64 },
+    /// No room on a disk.
+    FullDisk { host: usize, for_ms: u64 },
+    /// A write to the disk fails, after so many good ones.
+    WriteError { host: usize, skip: u64 },
+    /// A sync fails.
+    SyncError { host: usize, skip: u64 },
+    /// A read fails.
+    ReadError { host: usize, skip: u64 },
+    /// A write lands elsewhere in its file; the process dies before it notices.
+    MisdirectedWrite { host: usize },
+    /// A bit of a file turns over; the process is started again.
+    BitFlip { host: usize, choice: u64 },
+    /// A clock goes faster or slower.
+    ClockRate { host: usize, ppm: i64, for_ms: u64 },
+    /// A clock leaps ahead.
+    ClockLeap { host: usize, by_ms: u64 },
+    /// A member makes a checkpoint and drops its log, so that whoever is behind gets a snapshot.
+    Purge { host: usize },
+    /// Whoever leads hands leadership over.
+    Transfer { to: usize },
+    /// A member stops in good order and is started again.
+    Restart { host: usize, down_ms: u64 },
+    /// A machine's disk is lost; an operator replaces the member.
+    Replace { host: usize },
+    /// A member is added on a machine that has none.
+    Grow,
+    /// A member is removed.
+    Shrink { host: usize },
+}
+
+impl Fault {
+    /// Its kind, for counting.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fault::Kill { .. } => "crash",
+            Fault::PowerLoss { loss, .. } => match loss {
+                Loss::Seeded(_) => "power loss, torn and reordered",
+                Loss::KeepAll => "power loss, all kept",
+                Loss::DropUnsynced => "power loss",
+            },
+            Fault::PowerLossAll { .. } => "power loss of all",
+            Fault::PowerLossInside { .. } => "power loss inside a write",
+            Fault::Pause { .. } => "process pause",
+            Fault::Partition { .. } => "symmetric partition",
+            Fault::OneWay { .. } => "one-way partition",
+            Fault::Link { .. } => "partial partition",
+            Fault::LossyNetwork { .. } => "packet loss",
+            Fault::SlowNetwork { .. } => "delay and reordering",
+            Fault::Reset { .. } => "connection reset",
+            Fault::SlowDisk { .. } => "slow disk",
+            Fault::FullDisk { .. } => "disk full",
+            Fault::WriteError { .. } => "write error",
+            Fault::SyncError { .. } => "sync error",
+            Fault::ReadError { .. } => "read error",
+            Fault::MisdirectedWrite { .. } => "misdirected write",
+            Fault::BitFlip { .. } => "bit flip",
+            Fault::ClockRate { .. } => "clock rate",
+            Fault::ClockLeap { .. } => "clock leap",
+            Fault::Purge { .. } => "snapshot needed",
+            Fault::Transfer { .. } => "leader transfer",
+            Fault::Restart { .. } => "graceful restart",
+            Fault::Replace { .. } => "disk lost and replaced",
+            Fault::Grow => "member added",
+            Fault::Shrink { .. } => "member removed",
+        }
+    }
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {} ms: {:?}", self.at_ms, self.fault)
+    }
+}

@@ -1,0 +1,221 @@
+//! `almadia-sim`: runs whole clusters from seeds and says what came of it.
+
+use almadia_sim::report::{Sum, print_failure, print_timeline};
+use almadia_sim::run::{Plan, run};
+use std::process::ExitCode;
+use std::time::Instant;
+
+const USAGE: &str = "usage: cargo sim [options]
+
+  --seeds N         run N seeds (200 unless said otherwise), from --from on
+  --from N          the first of them (1)
+  --seconds N       faults may happen for so long in each (360)
+  --seed N          run one seed
+  --trace           and print what happened in it
+  --twice           run every seed twice and compare the hashes
+  --bug NAME        with a planted bug
+  mutants [--all]   catch every planted bug: by the seeds on record, or searching anew
+  regressions       the seeds of failures that were found before
+  bugs              the names of the planted bugs";
+
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|argument| argument == name)
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        let at = self.0.iter().position(|argument| argument == name)?;
+        self.0.get(at + 1).map(String::as_str)
+    }
+
+    fn number(&self, name: &str) -> Result<Option<u64>, String> {
+        let Some(text) = self.value(name) else {
+            return Ok(None);
+        };
+        let number = text.parse();
+        number
+            .map(Some)
+            .map_err(|_| format!("{name} wants a number, not {text:?}"))
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments(std::env::args().skip(1).collect());
+    if arguments.has("--help") || arguments.has("help") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
+    if !cfg!(tokio_unstable) {
+        return again(&arguments);
+    }
+    almadia_sim::panics::keep();
+    let done = if arguments.has("mutants") {
+        mutants(&arguments)
+    } else if arguments.has("bugs") {
+        bugs()
+    } else if arguments.has("regressions") {
+        Ok(regressions())
+    } else {
+        seeds(&arguments)
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(text) => {
+            eprintln!("{text}\n\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// This build's tokio takes no seed: `cargo sim` makes one whose does, and goes on there.
+fn again(arguments: &Arguments) -> ExitCode {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = std::process::Command::new(cargo)
+        .arg("sim")
+        .args(&arguments.0)
+        .status();
+    match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cargo sim cannot be run: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn seeds(arguments: &Arguments) -> Result<bool, String> {
+    plant(arguments)?;
+    let seconds = arguments.number("--seconds")?.unwrap_or(360);
+    let (first, count) = match arguments.number("--seed")? {
+        Some(seed) => (seed, 1),
+        None => (
+            arguments.number("--from")?.unwrap_or(1),
+            arguments.number("--seeds")?.unwrap_or(200),
+        ),
+    };
+    let mut sum = Sum::default();
+    let began = Instant::now();
+    let mut is_good = true;
+    for seed in first..first + count {
+        let plan = Plan::draw(seed, seconds * 1000);
+        let report = run(&plan);
+        if arguments.has("--twice") {
+            let again = run(&plan).hash;
+            if again != report.hash {
+                println!("seed {seed}: hash {:016x}, and again {again:016x}", report.hash);
+                is_good = false;
+            }
+        }
+        if arguments.has("--trace") {
+            print_timeline(&report, usize::MAX);
+        }
+        sum.add(&report);
+        if count == 1 || arguments.has("--verbose") {
+            println!("seed {seed}: {} members, hash {:016x}", plan.size, report.hash);
+        }
+        if !report.failures.is_empty() {
+            is_good = false;
+            print_failure(&plan, &report);
+        } else if (seed - first + 1).is_multiple_of(20) {
+            println!(
+                "{} seeds, {:.0} s",
+                seed - first + 1,
+                began.elapsed().as_secs_f64()
+            );
+        }
+    }
+    println!("{sum}");
+    println!("in {:.0} s", began.elapsed().as_secs_f64());
+    Ok(is_good)
+}
+
+/// Runs every seed on record, each twice.
+fn regressions() -> bool {
+    let mut is_good = true;
+    for (seed, seconds, what) in almadia_sim::report::regressions() {
+        let plan = Plan::draw(seed, seconds * 1000);
+        let report = run(&plan);
+        let is_same = run(&plan).hash == report.hash;
+        println!("seed {seed}, {seconds} s: {what}");
+        if !is_same {
+            println!("  the hash is another one at the second run");
+        }
+        if !report.failures.is_empty() {
+            print_failure(&plan, &report);
+        }
+        is_good &= is_same && report.failures.is_empty();
+    }
+    is_good
+}
+
+#[cfg(feature = "planted")]
+fn bug_of(name: &str) -> Result<almadia_command::planted::Bug, String> {
+    let mut all = almadia_command::planted::Bug::ALL.iter();
+    let bug = all.find(|bug| bug.name() == name).copied();
+    bug.ok_or_else(|| format!("there is no bug {name:?}"))
+}
+
+#[cfg(feature = "planted")]
+fn plant(arguments: &Arguments) -> Result<(), String> {
+    if let Some(name) = arguments.value("--bug") {
+        almadia_command::planted::plant(Some(bug_of(name)?));
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "planted"))]
+fn plant(arguments: &Arguments) -> Result<(), String> {
+    if arguments.has("--bug") {
+        return Err("this build has no planted bugs: cargo sim has".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(feature = "planted")]
+fn mutants(arguments: &Arguments) -> Result<bool, String> {
+    use almadia_command::planted::Bug;
+    use almadia_sim::mutants::{SEEDS_MAX, catch, is_clean};
+    let from = arguments.number("--from")?.unwrap_or(1);
+    let bugs = match arguments.value("--bug") {
+        Some(name) => vec![bug_of(name)?],
+        None => Bug::ALL.to_vec(),
+    };
+    let mut caught_count = 0;
+    for bug in &bugs {
+        match catch(*bug, !arguments.has("--all"), from) {
+            Some(caught) if is_clean(caught.seed) => {
+                caught_count += 1;
+                println!("{:<24} {:>4}  {}", bug.name(), caught.seed, caught.check);
+                if arguments.has("--verbose") {
+                    println!("    {}", caught.text);
+                }
+            }
+            Some(caught) => println!("{:<24} {:>4}  fails without it as well", bug.name(), caught.seed),
+            None => println!("{:<24}    -  NOT CAUGHT by {SEEDS_MAX} seeds", bug.name()),
+        }
+    }
+    println!("{caught_count} of {} planted bugs caught", bugs.len());
+    Ok(caught_count == bugs.len())
+}
+
+#[cfg(feature = "planted")]
+fn bugs() -> Result<bool, String> {
+    for bug in almadia_command::planted::Bug::ALL {
+        println!("{}", bug.name());
+    }
+    Ok(true)
+}
+
+#[cfg(not(feature = "planted"))]
+fn mutants(_: &Arguments) -> Result<bool, String> {
+    Err("this build has no planted bugs: cargo sim has".to_owned())
+}
+
+#[cfg(not(feature = "planted"))]
+fn bugs() -> Result<bool, String> {
+    Err("this build has no planted bugs: cargo sim has".to_owned())
+}

@@ -1,0 +1,84 @@
+//! Proof that the checks bite: every planted bug is caught, by a seed that is on record.
+//!
+//! The record is `mutants.txt`: a bug, the seed that catches it, the check that fails. A replay runs just these; where a
+//! recorded seed no longer catches its bug, another one is searched for. A bug that no seed catches means that a fault or
+//! a check is missing.
+
+#[cfg(feature = "planted")]
+use crate::run::{Plan, run};
+#[cfg(feature = "planted")]
+use almadia_command::planted::{Bug, plant};
+
+/// The seeds on record.
+const RECORD: &str = include_str!("../mutants.txt");
+
+/// Seeds tried at most for one bug.
+pub const SEEDS_MAX: u64 = 500;
+
+/// How long each of them runs.
+pub const RUN_MS: u64 = 40_000;
+
+/// A bug that was caught.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caught {
+    /// By this seed.
+    pub seed: u64,
+    /// By this check.
+    pub check: String,
+    /// What the check said.
+    pub text: String,
+}
+
+/// The seed on record for a bug, by its name.
+pub fn recorded(bug: &str) -> Option<u64> {
+    RECORD.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some(bug)).then(|| words.next()?.parse().ok())?
+    })
+}
+
+/// Runs one seed with a bug; what caught it.
+#[cfg(feature = "planted")]
+pub fn try_seed(bug: Bug, seed: u64) -> Option<Caught> {
+    plant(Some(bug));
+    let report = run(&Plan::draw(seed, RUN_MS));
+    plant(None);
+    let failure = report.failures.into_iter().next()?;
+    Some(Caught {
+        seed,
+        check: failure.check.to_owned(),
+        text: failure.text,
+    })
+}
+
+/// Catches a bug: with its recorded seed, or with the first one from `from` on; none when no seed does.
+#[cfg(feature = "planted")]
+pub fn catch(bug: Bug, replay: bool, from: u64) -> Option<Caught> {
+    let recorded = recorded(bug.name()).filter(|_| replay);
+    let seeds = recorded.into_iter().chain(from..from + SEEDS_MAX);
+    seeds.into_iter().find_map(|seed| try_seed(bug, seed))
+}
+
+/// Whether a run without bugs of the seeds on record fails: then their catching proves nothing.
+#[cfg(feature = "planted")]
+pub fn is_clean(seed: u64) -> bool {
+    plant(None);
+    run(&Plan::draw(seed, RUN_MS)).failures.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use almadia_command::planted::Bug;
+
+    #[test]
+    fn every_bug_is_on_record() {
+        let missing: Vec<&str> = Bug::ALL
+            .iter()
+            .map(|bug| bug.name())
+            .filter(|name| recorded(name).is_none())
+            .collect();
+        assert!(missing.is_empty(), "without a recorded seed: {missing:?}");
+        assert!(Bug::ALL.len() >= 30);
+    }
+}

@@ -1,0 +1,418 @@
+//! A machine: a disk, a clock, power, and at most one process at a time.
+//!
+//! Each life of a process has a runtime of its own with a clock of its own. The world lets it run up to a moment and goes on
+//! to the next machine. So a process can be killed between two awaits, paused while the world goes on, and have a clock that
+//! goes fast or slow. The log's writer is driven from here: a write and its sync are two events.
+
+use super::life::{Ending, Flags, SharedSigns, Signs, live, look};
+use super::net::Net;
+use crate::chance::Chance;
+use almadia_command::MemberId;
+use almadia_disk::{Loss, MemDisk};
+use almadia_member::Member;
+use almadia_wal::{Wal, Writer};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
+
+/// A supervisor starts a process that has ended after this.
+const RESTART_MS: u64 = 300;
+
+/// How a disk behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskPace {
+    /// A sync takes up to this long.
+    pub sync_ms_max: u64,
+    /// Of a thousand syncs so many take `stall_ms`.
+    pub stall_per_mille: u64,
+    /// How long a slow one takes.
+    pub stall_ms: u64,
+}
+
+impl Default for DiskPace {
+    fn default() -> Self {
+        Self {
+            sync_ms_max: 3,
+            stall_per_mille: 2,
+            stall_ms: 40,
+        }
+    }
+}
+
+/// A process that runs.
+struct Life {
+    runtime: Runtime,
+    signs: SharedSigns,
+    /// The runtime's clock when it began.
+    base: Instant,
+    /// When its clock's rate was set, in the world's time and in its own.
+    since_ms: (u64, u64),
+    /// How far its clock has come.
+    clock_ms: u64,
+    /// So much more at its next turn.
+    leap_ms: u64,
+    stopping: Option<tokio::task::JoinHandle<()>>,
+    writer: Option<Writer>,
+    /// A written group is being synced until then.
+    sync_at_ms: Option<u64>,
+    number: u64,
+}
+
+impl Life {
+    /// What its clock is to show.
+    fn local_ms(&self, now_ms: u64, ppm: i64) -> u64 {
+        let (since_ms, local_ms) = self.since_ms;
+        let passed_ms = i128::from(now_ms - since_ms);
+        local_ms + (passed_ms + passed_ms * i128::from(ppm) / 1_000_000).max(0) as u64
+    }
+}
+
+/// Whether and how a machine works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// A process runs, or will be started at that time.
+    On {
+        /// When it is started, if it is not running.
+        start_ms: u64,
+    },
+    /// Down until somebody turns it on again.
+    Off,
+}
+
+/// A machine.
+pub struct Host {
+    /// Which.
+    pub index: usize,
+    /// How its process is started.
+    pub flags: Flags,
+    /// Its disk; a wiped machine gets another one.
+    pub disk: MemDisk,
+    /// Whether it works.
+    pub power: Power,
+    /// It gets no processor before that time.
+    pub paused_until_ms: u64,
+    /// Its clock gains so many parts of a million.
+    clock_ppm: i64,
+    /// Its disk's speed.
+    pub pace: DiskPace,
+    /// The disk stops working after so many more calls, as if the power had gone there; then the power goes.
+    pub dies_inside: Option<Loss>,
+    life: Option<Life>,
+    lives: u64,
+    disks: u64,
+    chance: Chance,
+    seed: u64,
+}
+
+/// What a machine's turn brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The process ended of its own accord.
+    Ended(Ending),
+    /// The log could not be written; the process aborted.
+    LogFailed(String),
+    /// The power went in the midst of the disk's work.
+    DiedInside,
+    /// A bug: the process has panicked.
+    Panicked(String),
+    /// It was started.
+    Started,
+}
+
+impl Host {
+    /// A machine with an empty disk that is started at once.
+    pub fn new(flags: Flags, seed: u64) -> Self {
+        Self {
+            index: flags.host,
+            chance: Chance::new(seed, &format!("host {}", flags.host)),
+            flags,
+            disk: MemDisk::new(),
+            power: Power::On { start_ms: 0 },
+            paused_until_ms: 0,
+            clock_ppm: 0,
+            pace: DiskPace::default(),
+            dies_inside: None,
+            life: None,
+            lives: 0,
+            disks: 1,
+            seed,
+        }
+    }
+
+    /// Whether a process runs.
+    pub fn is_up(&self) -> bool {
+        self.life.is_some()
+    }
+
+    /// Whether it runs and has the processor.
+    pub fn is_awake(&self, now_ms: u64) -> bool {
+        self.is_up() && self.paused_until_ms <= now_ms
+    }
+
+    /// The member, when the process has come that far.
+    pub fn member(&self) -> Option<Member> {
+        self.life
+            .as_ref()
+            .and_then(|life| look(&life.signs).member.clone())
+    }
+
+    /// The log, when the process has come that far.
+    pub fn wal(&self) -> Option<Wal> {
+        self.life.as_ref().and_then(|life| look(&life.signs).wal.clone())
+    }
+
+    /// The member's id, when the process has come that far.
+    pub fn member_id(&self) -> Option<MemberId> {
+        let life = self.life.as_ref()?;
+        let signs = look(&life.signs);
+        signs
+            .identity
+            .as_ref()
+            .filter(|identity| identity.is_founded())
+            .map(|identity| identity.member)
+    }
+
+    /// Which life this is; 0 before the first.
+    pub fn life_number(&self) -> u64 {
+        self.life.as_ref().map_or(0, |life| life.number)
+    }
+
+    /// Which of its disks it has, counted from 1.
+    pub fn disk_number(&self) -> u64 {
+        self.disks
+    }
+
+    /// Whether everything that the log was told is on the disk, as far as the writer knows.
+    pub fn is_log_settled(&self) -> bool {
+        let Some(life) = &self.life else { return false };
+        life.sync_at_ms.is_none() && life.writer.as_ref().is_some_and(|writer| !writer.has_work())
+    }
+
+    /// Where its tasks run.
+    pub fn runtime(&self) -> Option<tokio::runtime::Handle> {
+        self.life.as_ref().map(|life| life.runtime.handle().clone())
+    }
+
+    fn start(&mut self, now_ms: u64, net: &Net) {
+        self.lives += 1;
+        let seed = crate::chance::mix(self.seed ^ (self.index as u64) << 32 ^ self.lives);
+        let runtime = seeded_runtime(seed);
+        let signs = SharedSigns::default();
+        let chance = Chance::new(seed, "life");
+        let base = runtime.block_on(async { Instant::now() });
+        runtime.spawn(live(
+            self.flags.clone(),
+            self.disk.clone(),
+            net.clone(),
+            chance,
+            Arc::clone(&signs),
+        ));
+        self.life = Some(Life {
+            runtime,
+            signs,
+            base,
+            since_ms: (now_ms, 0),
+            clock_ms: 0,
+            leap_ms: 0,
+            stopping: None,
+            writer: None,
+            sync_at_ms: None,
+            number: self.lives,
+        });
+    }
+
+    /// From now on its clock gains so many parts of a million.
+    pub fn set_clock(&mut self, now_ms: u64, ppm: i64) {
+        let before = std::mem::replace(&mut self.clock_ppm, ppm);
+        if let Some(life) = &mut self.life {
+            life.since_ms = (now_ms, life.local_ms(now_ms, before));
+        }
+    }
+
+    /// Its clock leaps ahead; false when nobody is there to notice.
+    pub fn leap(&mut self, by_ms: u64) -> bool {
+        let Some(life) = &mut self.life else { return false };
+        life.leap_ms += by_ms;
+        true
+    }
+
+    /// Asks the process to stop in good order; it is started again some time later.
+    pub fn stop_gracefully(&mut self, now_ms: u64, down_ms: u64) -> bool {
+        let Some(member) = self.member() else { return false };
+        let Some(life) = &mut self.life else { return false };
+        life.stopping = Some(life.runtime.spawn(async move { member.shutdown().await }));
+        self.power = Power::On {
+            start_ms: now_ms + down_ms,
+        };
+        true
+    }
+
+    /// Ends the process at once, wherever it is. Its disk's cache survives.
+    pub fn kill(&mut self, net: &Net) {
+        self.end_life(net, false);
+    }
+
+    fn end_life(&mut self, net: &Net, is_silent: bool) {
+        let Some(life) = self.life.take() else { return };
+        net.leave(self.index, is_silent);
+        // What the world holds of the member must not outlive its runtime's clock.
+        let signs = std::mem::take(&mut *look(&life.signs));
+        drop(life.writer);
+        drop(signs);
+        drop(life.runtime);
+    }
+
+    /// Takes the power away: unsynced bytes go as `loss` says.
+    pub fn lose_power(&mut self, net: &Net, loss: Loss) {
+        self.end_life(net, true);
+        self.disk.power_loss(loss);
+        self.dies_inside = None;
+    }
+
+    /// An empty disk takes the place of the old one.
+    pub fn wipe(&mut self, net: &Net) {
+        self.end_life(net, false);
+        self.disks += 1;
+        self.disk = MemDisk::new();
+        self.dies_inside = None;
+    }
+
+    /// Lets the machine run up to `now_ms` of the world's time.
+    pub fn turn(&mut self, now_ms: u64, net: &Net) -> Option<Event> {
+        if let Power::On { start_ms } = self.power
+            && self.life.is_none()
+            && start_ms <= now_ms
+        {
+            self.start(now_ms, net);
+            return Some(Event::Started);
+        }
+        if !self.is_awake(now_ms) {
+            return None;
+        }
+        let ran = catch_unwind(AssertUnwindSafe(|| self.run(now_ms)));
+        let event = match ran {
+            Ok(event) => event,
+            Err(panic) => Some(Event::Panicked(panic_words(&*panic))),
+        };
+        match &event {
+            Some(Event::DiedInside) => {
+                let loss = self.dies_inside.unwrap_or(Loss::DropUnsynced);
+                self.lose_power(net, loss);
+                self.restart_after(now_ms + RESTART_MS);
+            }
+            Some(Event::Ended(Ending::Removed)) => {
+                self.end_life(net, false);
+                self.power = Power::Off;
+            }
+            Some(Event::Ended(_) | Event::LogFailed(_) | Event::Panicked(_)) => {
+                self.end_life(net, false);
+                self.restart_after(now_ms + RESTART_MS);
+            }
+            Some(Event::Started) | None => {}
+        }
+        event
+    }
+
+    fn restart_after(&mut self, start_ms: u64) {
+        if self.power != Power::Off {
+            self.power = Power::On { start_ms };
+        }
+    }
+
+    fn run(&mut self, now_ms: u64) -> Option<Event> {
+        let ppm = self.clock_ppm;
+        let life = self.life.as_mut()?;
+        life.since_ms.1 += std::mem::take(&mut life.leap_ms);
+        let wanted_ms = life.local_ms(now_ms, ppm);
+        if wanted_ms > life.clock_ms {
+            // Whoever had no processor finds that time has passed, all at once.
+            let leap_ms = (wanted_ms - life.clock_ms).saturating_sub(super::LEAP_MIN_MS);
+            let until = life.base + Duration::from_millis(wanted_ms);
+            life.runtime.block_on(async {
+                if leap_ms > 0 {
+                    tokio::time::advance(Duration::from_millis(leap_ms)).await;
+                }
+                tokio::time::sleep_until(until).await;
+            });
+            life.clock_ms = wanted_ms;
+        }
+        let mut signs = look(&life.signs);
+        if life.writer.is_none() {
+            life.writer = signs.writer.take();
+        }
+        let ended = signs.ended.clone();
+        drop(signs);
+        if self.dies_inside.is_some() && self.disk.is_dead() {
+            return Some(Event::DiedInside);
+        }
+        if let Some(ending) = ended {
+            return Some(Event::Ended(ending));
+        }
+        let failed = self.drive_log(now_ms);
+        if self.dies_inside.is_some() && self.disk.is_dead() {
+            return Some(Event::DiedInside);
+        }
+        failed.map(Event::LogFailed)
+    }
+
+    /// The log's thread: what is written is synced a while later.
+    fn drive_log(&mut self, now_ms: u64) -> Option<String> {
+        let pace = self.pace;
+        let life = self.life.as_mut()?;
+        let writer = life.writer.as_mut()?;
+        loop {
+            if let Some(at_ms) = life.sync_at_ms {
+                if at_ms > now_ms {
+                    return None;
+                }
+                life.sync_at_ms = None;
+                if let Err(error) = writer.step_sync() {
+                    return Some(error.to_string());
+                }
+            }
+            if !writer.has_work() {
+                return None;
+            }
+            match writer.step_write() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(error.to_string()),
+            }
+            let mut wait_ms = self.chance.between(0, pace.sync_ms_max);
+            if self.chance.per_mille(pace.stall_per_mille) {
+                wait_ms += pace.stall_ms;
+            }
+            life.sync_at_ms = Some(now_ms + wait_ms);
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(life) = self.life.take() {
+            drop(std::mem::replace(&mut *look(&life.signs), Signs::default()));
+        }
+    }
+}
+
+fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words")
+        .to_owned()
+}
+
+/// A runtime whose clock stands still unless it is told to go, and whose own chance comes from `seed`.
+pub fn seeded_runtime(seed: u64) -> Runtime {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_time().start_paused(true);
+    #[cfg(tokio_unstable)]
+    builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
+    #[cfg(not(tokio_unstable))]
+    let _ = seed;
+    builder
+        .build()
+        .expect("a runtime without IO needs nothing of the system")
+}

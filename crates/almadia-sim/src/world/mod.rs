@@ -1,0 +1,179 @@
+//! The world: machines, the network between them, the clients' side, and the time they share.
+//!
+//! Everything runs on the calling thread. Time goes in steps: in each, every machine runs up to the end of the step, in an
+//! order drawn anew, then the network, then the clients. What one sends in a step the other can hear in the next at the earliest.
+
+pub mod directory;
+pub mod host;
+pub mod life;
+pub mod net;
+pub mod who;
+
+use crate::chance::Chance;
+use crate::trace::Trace;
+use almadia_command::GroupId;
+use almadia_member::Settings;
+use almadia_member::founding::{InitialPeer, InitialState};
+use directory::Directory;
+use host::{Event, Host, seeded_runtime};
+use life::Flags;
+use net::Net;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+
+/// One step of the world's time.
+pub const STEP_MS: u64 = 2;
+
+/// A machine's clock leaps when it is further behind than this.
+const LEAP_MIN_MS: u64 = 4 * STEP_MS;
+
+/// A runtime of the world's own, whose clock is the world's.
+struct Side {
+    runtime: Runtime,
+    base: Instant,
+}
+
+impl Side {
+    fn new(seed: u64) -> Self {
+        let runtime = seeded_runtime(seed);
+        let base = runtime.block_on(async { Instant::now() });
+        Self { runtime, base }
+    }
+
+    fn turn(&self, now_ms: u64) {
+        let until = self.base + Duration::from_millis(now_ms);
+        self.runtime
+            .block_on(async move { tokio::time::sleep_until(until).await });
+    }
+}
+
+/// How a world begins.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// Everything comes from it.
+    pub seed: u64,
+    /// Machines with members, from the beginning.
+    pub size: usize,
+    /// Machines whose members may join later.
+    pub spare: usize,
+    /// How long a member lets a request wait.
+    pub request_limit: Duration,
+    /// The members' timers.
+    pub settings: Settings,
+}
+
+/// A whole cluster.
+pub struct World {
+    /// The machines.
+    pub hosts: Vec<Host>,
+    /// The network.
+    pub net: Net,
+    /// Where clients find members.
+    pub directory: Directory,
+    /// What happened.
+    pub trace: Trace,
+    roads: Side,
+    clients: Side,
+    now_ms: u64,
+    chance: Chance,
+    order: Vec<usize>,
+}
+
+impl World {
+    /// A world with all its machines turned on, the spare ones off.
+    pub fn new(beginning: &Beginning) -> Self {
+        let Beginning { seed, size, .. } = *beginning;
+        almadia_consensus::seed_chance(crate::chance::mix(seed));
+        let trace = Trace::default();
+        let roads = Side::new(crate::chance::mix(seed ^ 1));
+        let clients = Side::new(crate::chance::mix(seed ^ 2));
+        let net = Net::new(
+            roads.runtime.handle().clone(),
+            Chance::new(seed, "net"),
+            trace.clone(),
+        );
+        let initial: Vec<InitialPeer> = (0..size).map(peer).collect();
+        let hosts = (0..size + beginning.spare).map(|index| {
+            let flags = Flags {
+                host: index,
+                name: peer(index).name,
+                group: GroupId([7; 16]),
+                initial: initial.clone(),
+                state: InitialState::New,
+                settings: beginning.settings,
+                request_limit: beginning.request_limit,
+            };
+            Host::new(flags, seed)
+        });
+        let mut hosts: Vec<Host> = hosts.collect();
+        for host in &mut hosts[size..] {
+            host.power = host::Power::Off;
+        }
+        Self {
+            order: (0..hosts.len()).collect(),
+            hosts,
+            net,
+            directory: Directory::default(),
+            trace,
+            roads,
+            clients,
+            now_ms: 0,
+            chance: Chance::new(seed, "world"),
+        }
+    }
+
+    /// The world's time.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Where clients run: their clock is the world's.
+    pub fn clients(&self) -> (&Runtime, Instant) {
+        (&self.clients.runtime, self.clients.base)
+    }
+
+    /// Goes on by one step; what happened to machines.
+    pub fn step(&mut self) -> Vec<(usize, Event)> {
+        self.now_ms += STEP_MS;
+        let mut events = Vec::new();
+        self.chance.shuffle(&mut self.order);
+        for index in &self.order {
+            let host = &mut self.hosts[*index];
+            if let Some(event) = host.turn(self.now_ms, &self.net) {
+                self.trace
+                    .tell(self.now_ms, format!("m{index} {}", words(&event)));
+                events.push((*index, event));
+            }
+            self.directory.set(*index, host, self.now_ms);
+        }
+        self.roads.turn(self.now_ms);
+        self.clients.turn(self.now_ms);
+        events
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Clients hold members; they go first.
+        self.directory.clear();
+    }
+}
+
+/// A member of `--initial-cluster`.
+pub fn peer(index: usize) -> InitialPeer {
+    InitialPeer {
+        name: format!("m{index}"),
+        peer_urls: vec![Net::url(index)],
+    }
+}
+
+fn words(event: &Event) -> String {
+    match event {
+        Event::Ended(ending) => format!("has ended: {ending:?}"),
+        Event::LogFailed(error) => format!("has aborted: {error}"),
+        Event::DiedInside => "lost power in the midst of a write".to_owned(),
+        Event::Panicked(text) => format!("PANICKED: {text}"),
+        Event::Started => "starts".to_owned(),
+    }
+}
