@@ -133,13 +133,9 @@ impl Applier {
     /// Machines have told of themselves.
     pub fn hear(&mut self, world: &mut World, events: &[(usize, Event)]) {
         for (machine, event) in events {
-            let Event::Ended(Ending::Refused(reason)) = event else {
-                continue;
-            };
-            // The message tells an operator what to do: nothing but an empty disk helps.
-            if (reason.contains("damaged") || reason.contains("is gone"))
-                && self.damaged.contains_key(machine)
-            {
+            // What it says to its operator: nothing but an empty disk helps.
+            let is_refusal = matches!(event, Event::Ended(Ending::Refused(_)));
+            if is_refusal && self.damaged.contains_key(machine) && self.operator.is_idle() {
                 self.replace(*machine, world);
             }
         }
