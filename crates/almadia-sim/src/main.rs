@@ -14,7 +14,7 @@ const USAGE: &str = "usage: cargo sim [options]
   --trace           and print what happened in it
   --twice           run every seed twice and compare the hashes
   --bug NAME        with a planted bug
-  mutants [--all]   catch every planted bug: by the seeds on record, or searching anew
+  mutants [--all]   catch every planted bug: by the seeds on record, or searching anew (--from N --tries N --bug NAME)
   regressions       the seeds of failures that were found before
   bugs              the names of the planted bugs";
 
@@ -180,13 +180,14 @@ fn mutants(arguments: &Arguments) -> Result<bool, String> {
     use almadia_command::planted::Bug;
     use almadia_sim::mutants::{SEEDS_MAX, catch, is_clean};
     let from = arguments.number("--from")?.unwrap_or(1);
+    let tries = arguments.number("--tries")?.unwrap_or(SEEDS_MAX);
     let bugs = match arguments.value("--bug") {
         Some(name) => vec![bug_of(name)?],
         None => Bug::ALL.to_vec(),
     };
     let mut caught_count = 0;
     for bug in &bugs {
-        match catch(*bug, !arguments.has("--all"), from) {
+        match catch(*bug, !arguments.has("--all"), from, tries) {
             Some(caught) if is_clean(caught.seed) => {
                 caught_count += 1;
                 println!("{:<24} {:>4}  {}", bug.name(), caught.seed, caught.check);
@@ -195,7 +196,7 @@ fn mutants(arguments: &Arguments) -> Result<bool, String> {
                 }
             }
             Some(caught) => println!("{:<24} {:>4}  fails without it as well", bug.name(), caught.seed),
-            None => println!("{:<24}    -  NOT CAUGHT by {SEEDS_MAX} seeds", bug.name()),
+            None => println!("{:<24}    -  NOT CAUGHT by {tries} seeds", bug.name()),
         }
     }
     println!("{caught_count} of {} planted bugs caught", bugs.len());

@@ -53,9 +53,9 @@ pub fn try_seed(bug: Bug, seed: u64) -> Option<Caught> {
 
 /// Catches a bug: with its recorded seed, or with the first one from `from` on; none when no seed does.
 #[cfg(feature = "planted")]
-pub fn catch(bug: Bug, replay: bool, from: u64) -> Option<Caught> {
+pub fn catch(bug: Bug, replay: bool, from: u64, tries: u64) -> Option<Caught> {
     let recorded = recorded(bug.name()).filter(|_| replay);
-    let seeds = recorded.into_iter().chain(from..from + SEEDS_MAX);
+    let seeds = recorded.into_iter().chain(from..from + tries);
     seeds.into_iter().find_map(|seed| try_seed(bug, seed))
 }
 
