@@ -13,6 +13,7 @@ pub mod mutants;
 pub mod panics;
 pub mod report;
 pub mod run;
+pub mod scenario;
 pub mod shrink;
 pub mod trace;
 pub mod world;

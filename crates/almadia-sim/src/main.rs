@@ -2,6 +2,7 @@
 
 use almadia_sim::report::{Sum, print_failure, print_timeline};
 use almadia_sim::run::{Plan, run};
+use almadia_sim::scenario::{ALL, Scenario};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -15,6 +16,8 @@ const USAGE: &str = "usage: cargo sim [options]
   --twice           run every seed twice and compare the hashes
   --bug NAME        with a planted bug
   mutants [--all]   catch every planted bug: by the seeds on record, or searching anew (--from N --tries N --bug NAME)
+  scenarios         the classic cases, compared with what is expected of them; UPDATE=1 writes that anew
+  --story NAME      tells one of them
   regressions       the seeds of failures that were found before
   bugs              the names of the planted bugs";
 
@@ -57,6 +60,10 @@ fn main() -> ExitCode {
         bugs()
     } else if arguments.has("regressions") {
         Ok(regressions())
+    } else if arguments.has("scenarios") {
+        scenarios()
+    } else if let Some(name) = arguments.value("--story") {
+        story(name)
     } else {
         seeds(&arguments)
     };
@@ -131,6 +138,60 @@ fn seeds(arguments: &Arguments) -> Result<bool, String> {
     println!("{sum}");
     println!("in {:.0} s", began.elapsed().as_secs_f64());
     Ok(is_good)
+}
+
+/// Runs every scenario and compares.
+fn scenarios() -> Result<bool, String> {
+    let updates = std::env::var_os("UPDATE").is_some_and(|value| value == "1");
+    let mut is_good = true;
+    for (name, text) in ALL {
+        let scenario = Scenario::parse(name, text)?;
+        let report = scenario.run();
+        let lines = Scenario::lines(&report);
+        let is_same = lines == scenario.expected;
+        is_good &= report.failures.is_empty() && (is_same || updates);
+        println!(
+            "{name}: {}",
+            if is_same { "as expected" } else { "ANOTHER COURSE" }
+        );
+        if updates {
+            let path = format!("crates/almadia-sim/scenarios/{name}.txt");
+            let written = std::fs::write(&path, Scenario::with_expected(text, &lines));
+            written.map_err(|error| format!("{path}: {error}"))?;
+        } else if !is_same {
+            let differs = lines
+                .iter()
+                .zip(&scenario.expected)
+                .find(|(one, other)| one != other);
+            println!("  first difference: {differs:?}; UPDATE=1 writes the scripts anew");
+        }
+        for failure in &report.failures {
+            println!("  FAILED {}: {}", failure.check, failure.text);
+        }
+    }
+    Ok(is_good)
+}
+
+/// Tells a scenario.
+fn story(name: &str) -> Result<bool, String> {
+    let names: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
+    let found = ALL.iter().find(|(other, _)| *other == name);
+    let (_, text) = found.ok_or_else(|| format!("there is no story {name:?}, but {}", names.join(", ")))?;
+    let scenario = Scenario::parse(name, text)?;
+    for line in &scenario.story {
+        println!("{line}");
+    }
+    println!();
+    let report = scenario.run();
+    print_timeline(&report, usize::MAX);
+    println!(
+        "\n{} calls of clients, {} entries committed in {} terms, {} promises broken",
+        report.history.calls.len(),
+        report.entries,
+        report.terms,
+        report.failures.len()
+    );
+    Ok(report.failures.is_empty())
 }
 
 /// Runs every seed on record, each twice.

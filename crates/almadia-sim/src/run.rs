@@ -27,7 +27,7 @@ const WELL_MS: u64 = 60_000;
 const ANSWER_MS: u64 = 5_000;
 
 /// What a run is to be like.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Everything comes from it.
     pub seed: u64,
