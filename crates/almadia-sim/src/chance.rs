@@ -11,19 +11,19 @@ impl Chance {
             (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
         });
         let mut chance = Self(seed ^ salt);
-        chance.next();
+        chance.draw();
         chance
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// A number below `bound`; 0 when that is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { self.next() % bound }
+        if bound == 0 { 0 } else { self.draw() % bound }
     }
 
     /// A number from `low` to `high`, both included.
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn concerns_of_one_seed_draw_apart_and_always_the_same() {
-        let draw = |seed, concern| Chance::new(seed, concern).next();
+        let draw = |seed, concern| Chance::new(seed, concern).draw();
         assert_eq!(draw(1, "net"), draw(1, "net"));
         assert_ne!(draw(1, "net"), draw(1, "disk"));
         assert_ne!(draw(1, "net"), draw(2, "net"));

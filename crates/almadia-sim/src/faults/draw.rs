@@ -63,7 +63,7 @@ impl Drawing {
         match self.chance.below(4) {
             0 => Loss::DropUnsynced,
             1 => Loss::KeepAll,
-            _ => Loss::Seeded(self.chance.next()),
+            _ => Loss::Seeded(self.chance.draw()),
         }
     }
 
@@ -161,7 +161,7 @@ impl Drawing {
             18 if self.may_last(at_ms) => Fault::MisdirectedWrite { host },
             19 if self.may_last(at_ms) => Fault::BitFlip {
                 host,
-                choice: self.chance.next(),
+                choice: self.chance.draw(),
             },
             20 => Fault::ClockRate {
                 host,

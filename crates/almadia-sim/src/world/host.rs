@@ -4,7 +4,7 @@
 //! to the next machine. So a process can be killed between two awaits, paused while the world goes on, and have a clock that
 //! goes fast or slow. The log's writer is driven from here: a write and its sync are two events.
 
-use super::life::{Ending, Flags, SharedSigns, Signs, live, look};
+use super::life::{Ending, Flags, SharedSigns, live, look};
 use super::net::Net;
 use crate::chance::Chance;
 use almadia_command::MemberId;
@@ -392,7 +392,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if let Some(life) = self.life.take() {
-            drop(std::mem::replace(&mut *look(&life.signs), Signs::default()));
+            drop(std::mem::take(&mut *look(&life.signs)));
         }
     }
 }

@@ -199,7 +199,7 @@ fn words(error: impl std::fmt::Display) -> String {
 
 fn draw_from(chance: &Arc<Mutex<Chance>>) -> impl FnMut() -> u64 + Send + use<> {
     let chance = chance.clone();
-    move || chance.lock().expect("drawing a number does not panic").next()
+    move || chance.lock().expect("drawing a number does not panic").draw()
 }
 
 fn founders(identity: &Identity) -> Vec<(MemberId, MemberInfo)> {
