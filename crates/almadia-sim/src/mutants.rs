@@ -55,8 +55,8 @@ pub fn try_seed(bug: Bug, seed: u64) -> Option<Caught> {
 #[cfg(feature = "planted")]
 pub fn catch(bug: Bug, replay: bool, from: u64, tries: u64) -> Option<Caught> {
     let recorded = recorded(bug.name()).filter(|_| replay);
-    let seeds = recorded.into_iter().chain(from..from + tries);
-    seeds.into_iter().find_map(|seed| try_seed(bug, seed))
+    let mut seeds = recorded.into_iter().chain(from..from + tries);
+    seeds.find_map(|seed| try_seed(bug, seed))
 }
 
 /// Whether a run without bugs of the seeds on record fails: then their catching proves nothing.
