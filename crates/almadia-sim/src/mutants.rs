@@ -1,4 +1,4 @@
-//! Proof that the checks bite: every planted bug is caught, by a seed that is on record.
+//! Proof that the checks bite: planted bugs are caught, by seeds that are on record.
 //!
 //! The record is `mutants.txt`: a bug, the seed that catches it, the check that fails. A replay runs just these; where a
 //! recorded seed no longer catches its bug, another one is searched for. A bug that no seed catches means that a fault or
