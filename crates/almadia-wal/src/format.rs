@@ -26,14 +26,6 @@ const FRAME_MAGIC: &[u8; 4] = b"AWFR";
 pub(crate) const FRAME_HEADER_BYTES: usize = 40;
 /// The checksum covers everything behind itself, padding included.
 const FRAME_CRC_END: usize = 8;
-/// Where the life number begins and ends.
-const FRAME_LIFE: std::ops::Range<usize> = 8..16;
-/// The fields up to here say whether this is a frame, of which life, and how long.
-const FRAME_LEN_END: usize = 20;
-/// CRC32C's polynomial, in the order in which bits go in.
-const CRC_POLYNOMIAL: u32 = 0x82f6_3b78;
-/// Disks write no less than this.
-const SECTOR_BYTES: usize = 512;
 /// An entry's fixed part.
 pub(crate) const ENTRY_HEADER_BYTES: usize = 28;
 
@@ -285,38 +277,6 @@ impl Frame {
             count,
             crc,
         })
-    }
-
-    /// The first block of a frame with each bit flipped, one at a time, that says whether it is a frame, of which life, and how long.
-    /// Another life is what every recycled file is full of, so there the first index must be the one that is awaited.
-    pub(crate) fn with_flips(block: &[u8], next: LogIndex) -> impl Iterator<Item = Vec<u8>> {
-        let awaited = block.len() >= FRAME_HEADER_BYTES && u64_at(block, 24) == next.get();
-        let bits = 0..(FRAME_LEN_END * 8).min(block.len() * 8);
-        bits.filter(move |bit| awaited || !FRAME_LIFE.contains(&(bit / 8)))
-            .map(|bit| {
-                let mut flipped = block.to_vec();
-                flipped[bit / 8] ^= 1 << (bit % 8);
-                flipped
-            })
-    }
-
-    /// Whether a single bit behind those fields keeps these bytes, with their padding, from verifying. What one bit does to a CRC
-    /// depends on its distance from the end only, so the places are walked from there. A sector of zeros is taken for one
-    /// that was never written, even if a single bit is all that it should have held.
-    pub(crate) fn is_one_bit_off(bytes: &[u8], life: u64, offset: u64) -> bool {
-        let wrong = crc32c::crc32c_append(seed(life, offset), &bytes[FRAME_CRC_END..]) ^ u32_at(bytes, 4);
-        let mut effect = CRC_POLYNOMIAL;
-        for at in (FRAME_LEN_END..bytes.len()).rev() {
-            for _ in 0..8 {
-                if effect == wrong {
-                    let sector = at - at % SECTOR_BYTES;
-                    let sector = &bytes[sector..(sector + SECTOR_BYTES).min(bytes.len())];
-                    return sector.iter().any(|byte| *byte != 0);
-                }
-                effect = (effect >> 1) ^ if effect & 1 == 1 { CRC_POLYNOMIAL } else { 0 };
-            }
-        }
-        false
     }
 
     /// With padding.

@@ -5,7 +5,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use almadia_command::LogIndex;
 use almadia_disk::{Disk, DiskError, DiskFile};
 use bytes::Bytes;
 
@@ -99,45 +98,18 @@ impl Segment {
         if left < BLOCK_BYTES as u64 {
             return Ok(None);
         }
-        let mut block = vec![0; BLOCK_BYTES];
-        self.file.read_at(offset, &mut block)?;
-        let bytes = self.read_claimed(offset, block)?;
-        Ok(bytes.and_then(|bytes| Frame::verify(Bytes::from(bytes), self.life, offset)))
-    }
-
-    /// All that the frame which begins with this block claims to be; None when it does not claim to be one.
-    fn read_claimed(&self, offset: u64, block: Vec<u8>) -> Result<Option<Vec<u8>>, DiskError> {
-        let left = self.bytes.saturating_sub(offset);
-        let Some(claimed) = Frame::claimed_bytes(&block, self.life).filter(|claimed| *claimed as u64 <= left)
+        let mut bytes = vec![0; BLOCK_BYTES];
+        self.file.read_at(offset, &mut bytes)?;
+        let Some(claimed) = Frame::claimed_bytes(&bytes, self.life).filter(|claimed| *claimed as u64 <= left)
         else {
             return Ok(None);
         };
-        let mut bytes = block;
         if claimed > BLOCK_BYTES {
             bytes.resize(claimed, 0);
             self.file
                 .read_at(offset + BLOCK_BYTES as u64, &mut bytes[BLOCK_BYTES..])?;
         }
-        Ok(Some(bytes))
-    }
-
-    /// Whether a single flipped bit is all that keeps a frame at `offset` from verifying. That is rot: a write that
-    /// stopped leaves whole sectors of what was there before.
-    pub(crate) fn is_rotten(&self, offset: u64, next: LogIndex) -> Result<bool, DiskError> {
-        if self.bytes.saturating_sub(offset) < BLOCK_BYTES as u64 {
-            return Ok(false);
-        }
-        let mut block = vec![0; BLOCK_BYTES];
-        self.file.read_at(offset, &mut block)?;
-        for flipped in Frame::with_flips(&block, next) {
-            // The life is compared, not summed up: what a frame of another life says of itself is no proof.
-            let bytes = self.read_claimed(offset, flipped)?;
-            if bytes.is_some_and(|bytes| Frame::verify(Bytes::from(bytes), self.life, offset).is_some()) {
-                return Ok(true);
-            }
-        }
-        let bytes = self.read_claimed(offset, block)?;
-        Ok(bytes.is_some_and(|bytes| Frame::is_one_bit_off(&bytes, self.life, offset)))
+        Ok(Frame::verify(Bytes::from(bytes), self.life, offset))
     }
 
     /// Reads a frame that is known to be there.
