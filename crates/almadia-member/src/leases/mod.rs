@@ -81,7 +81,6 @@ impl Member {
     /// # Errors
     /// [`AskError`]; whether the lease was renewed is then unknown.
     pub async fn keep_lease_alive(&self, lease: LeaseId) -> Result<i64, AskError> {
-        self.shows_what_it_has_shown().await;
         let desk = self.lease_desk();
         if let Some(ttl) = desk.renew_at_once(lease) {
             return Ok(ttl);
@@ -100,9 +99,9 @@ impl Member {
     /// # Errors
     /// [`AskError`].
     pub async fn lease_time_left(&self, lease: LeaseId) -> Result<Option<TimeLeft>, AskError> {
-        self.shows_what_it_has_shown().await;
         let question = Question::from(QuestionKind::LeaseTimeLeft(lease.0));
         let answer = self.ask_leader(question).await?;
+        self.shows_what_it_has_shown().await;
         let Some(AnswerKind::LeaseTimeLeft(left)) = answer.kind else {
             return Err(AskError::TimedOut);
         };
@@ -117,9 +116,9 @@ impl Member {
     /// # Errors
     /// [`AskError`].
     pub async fn leases_by_expiry(&self) -> Result<Vec<LeaseId>, AskError> {
-        self.shows_what_it_has_shown().await;
         let question = Question::from(QuestionKind::LeasesByExpiry(true));
         let answer = self.ask_leader(question).await?;
+        self.shows_what_it_has_shown().await;
         match answer.kind {
             Some(AnswerKind::Leases(leases)) => Ok(leases.leases.into_iter().map(LeaseId).collect()),
             _ => Err(AskError::TimedOut),
@@ -127,7 +126,8 @@ impl Member {
     }
 
     /// The leader has the answers about leases, but the revision in a header is this member's own: right after a start it
-    /// would be older than what it showed before.
+    /// would be older than what it showed before. Asked after the leader has answered, so that whoever has no leader is told so
+    /// as soon as before.
     async fn shows_what_it_has_shown(&self) {
         // A member that is fenced is told so by whatever asks for its state.
         let _ = self.recovered().await;

@@ -74,6 +74,11 @@ async fn read(member: &Member, range: &Range) -> Outcome {
 }
 
 async fn keep_alive(member: &Member, lease: i64) -> Outcome {
+    // The edge does not wait here, so that renewals stay cheap: right after a start the revision in the header of a keepalive
+    // may be older than what the member showed before.
+    if let Err(error) = member.recovered().await {
+        return refused(error);
+    }
     match member.keep_lease_alive(LeaseId(lease)).await {
         Ok(ttl_s) => Outcome::Done(Answer {
             revision: member.view().revision().0,
