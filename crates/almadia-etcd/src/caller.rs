@@ -4,10 +4,12 @@
 
 use crate::auth::now_ms;
 use crate::backend::Backend;
+use crate::connection::From;
 use crate::error::Fault;
 use crate::service::Shared;
 use almadia_command::Actor;
 use almadia_store::{AuthRefusal, Need, View};
+use std::net::IpAddr;
 use std::sync::Arc;
 use tonic::codegen::http::{Extensions, HeaderMap};
 
@@ -23,6 +25,8 @@ pub(crate) struct Caller {
     token: Option<String>,
     /// Only looked at without a token.
     certificate: Option<String>,
+    /// Where the connection comes from.
+    address: Option<IpAddr>,
 }
 
 impl Caller {
@@ -41,7 +45,13 @@ impl Caller {
         Self {
             token,
             certificate: certificate.map(|name| name.0.clone()),
+            address: extensions.get::<From>().map(|from| from.0.ip()),
         }
+    }
+
+    /// Where it comes from, if that is an address.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// Whether the caller says anything about itself.
@@ -70,6 +80,17 @@ impl<B: Backend> Shared<B> {
             auth_revision: auth.revision(),
             internal: false,
         }))
+    }
+
+    /// Whether permissions count and the caller has not proved to be anybody.
+    pub(crate) fn is_stranger(&self, caller: &Caller) -> bool {
+        let view = self.backend.view();
+        // A token that is newer than the view is one: only another member can have given it out.
+        let is_known = match self.actor(caller, &view) {
+            Ok(actor) => actor.is_some(),
+            Err(fault) => matches!(fault, Fault::Auth(AuthRefusal::OldRevision)),
+        };
+        view.auth().is_enabled() && !is_known
     }
 
     /// The user that a caller is, as far as this member can know: a token that another member has just given out is looked

@@ -11,13 +11,13 @@
 //! never holds more than [`BUFFER_BYTES_MAX`]: at the bound a write goes to the socket at once, and waits when the
 //! socket does not take it. Shutting down writes what is left first.
 
+use crate::connection::Activity;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tonic::transport::server::Connected;
 
 /// Bytes gathered at most before the socket must take some. Large enough for a turn's answers, small enough that
 /// hundreds of clients who do not read cost little.
@@ -39,13 +39,13 @@ pub struct Coalesced<IO> {
     /// A flush was asked for and has not been carried out.
     due: bool,
     turn: Arc<Turn>,
-    under_way: UnderWay,
+    activity: Activity,
     /// Flushes for which the connection still counts as busy.
     busy_flushes: u32,
 }
 
-/// How many requests of one connection are being worked on. The connection carries it to each request's extensions
-/// as its connect info; whoever answers holds a guard as long as it works.
+/// How many requests of one connection are being worked on. The connection carries it to each request's extensions;
+/// whoever answers holds a guard as long as it works.
 #[derive(Clone, Debug, Default)]
 pub struct UnderWay(Arc<Counts>);
 
@@ -54,7 +54,15 @@ struct Counts {
     now: AtomicUsize,
     /// Two or more were under way at the same time since this was last asked.
     met: AtomicBool,
+    /// Streams that are open, whether or not they have something to say.
+    streams: AtomicUsize,
+    /// Bytes of unfinished messages from somebody whom nobody knows.
+    unfinished_bytes: AtomicUsize,
 }
+
+/// One stream that is open.
+#[derive(Debug)]
+pub(crate) struct Open(UnderWay);
 
 /// One request that is being worked on.
 #[derive(Debug)]
@@ -69,6 +77,27 @@ impl UnderWay {
         Working(self.clone())
     }
 
+    /// Some bytes more are held for the connection; returns how many now are.
+    pub(crate) fn hold(&self, bytes: usize) -> usize {
+        self.0.unfinished_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+
+    /// Some of what was held is held no more.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.0.unfinished_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// One more stream, until the guard is dropped.
+    pub(crate) fn open(&self) -> Open {
+        self.0.streams.fetch_add(1, Ordering::Relaxed);
+        Open(self.clone())
+    }
+
+    /// Whether any request or stream is.
+    pub(crate) fn is_any(&self) -> bool {
+        self.0.now.load(Ordering::Relaxed) > 0 || self.0.streams.load(Ordering::Relaxed) > 0
+    }
+
     fn have_met(&self) -> bool {
         self.0.met.load(Ordering::Relaxed) && self.0.met.swap(false, Ordering::Relaxed)
     }
@@ -81,6 +110,12 @@ impl Working {
         if counts.now.load(Ordering::Relaxed) > 1 {
             counts.met.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.0.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -124,15 +159,15 @@ impl Turn {
 }
 
 impl<IO> Coalesced<IO> {
-    /// Wraps a transport.
-    pub fn new(io: IO) -> Self {
+    /// Wraps a transport, whose traffic is noted in `activity`.
+    pub fn new(io: IO, activity: Activity) -> Self {
         Self {
             io,
             buffer: Vec::new(),
             written: 0,
             due: false,
             turn: Arc::default(),
-            under_way: UnderWay::default(),
+            activity,
             busy_flushes: 0,
         }
     }
@@ -147,6 +182,7 @@ impl<IO: AsyncWrite + Unpin> Coalesced<IO> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += count;
+            self.activity.note_written(count);
         }
         self.written = 0;
         self.due = false;
@@ -175,7 +211,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Coalesced<IO> {
                 return Poll::Ready(Err(error));
             }
         }
-        Pin::new(&mut self.io).poll_read(cx, into)
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, into))?;
+        self.activity.note_read(&into.filled()[before..]);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -195,7 +234,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Coalesced<IO> {
             return Poll::Ready(Ok(()));
         }
         self.due = true;
-        if self.under_way.have_met() {
+        if self.activity.under_way().have_met() {
             self.busy_flushes = BUSY_FLUSHES;
         }
         if self.busy_flushes == 0 {
@@ -219,15 +258,6 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Coalesced<IO> {
     /// Not vectored: HTTP/2 then copies answers of up to a kilobyte itself and calls less often.
     fn is_write_vectored(&self) -> bool {
         false
-    }
-}
-
-/// What carries the connection need not know tonic: only the requests under way are told.
-impl<IO> Connected for Coalesced<IO> {
-    type ConnectInfo = UnderWay;
-
-    fn connect_info(&self) -> UnderWay {
-        self.under_way.clone()
     }
 }
 

@@ -46,10 +46,11 @@ impl AsyncWrite for Socket {
 type Transport = Coalesced<Socket>;
 
 fn transport(room: usize) -> Transport {
-    Coalesced::new(Socket {
+    let socket = Socket {
         room,
         ..Socket::default()
-    })
+    };
+    Coalesced::new(socket, Activity::default())
 }
 
 fn write(transport: &mut Transport, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -78,7 +79,10 @@ fn shut_down(transport: &mut Transport) -> Poll<io::Result<()>> {
 #[test]
 fn a_turns_answers_are_one_write() {
     let mut transport = transport(usize::MAX);
-    drop((transport.under_way.begin(), transport.under_way.begin()));
+    drop((
+        transport.activity.under_way().begin(),
+        transport.activity.under_way().begin(),
+    ));
     for _ in 0..16 {
         assert!(matches!(write(&mut transport, &[7; 300]), Poll::Ready(Ok(300))));
         assert!(flush(&mut transport).is_ready());
@@ -93,7 +97,7 @@ fn a_turns_answers_are_one_write() {
 #[test]
 fn a_lone_answer_is_written_at_once() {
     let mut transport = transport(usize::MAX);
-    drop(transport.under_way.begin());
+    drop(transport.activity.under_way().begin());
     assert!(write(&mut transport, b"an answer").is_ready());
     assert!(flush(&mut transport).is_ready());
     assert_eq!(transport.io.taken, b"an answer");
@@ -102,7 +106,10 @@ fn a_lone_answer_is_written_at_once() {
 #[test]
 fn a_connection_is_busy_for_a_while_after_two_requests_met() {
     let mut transport = transport(usize::MAX);
-    drop((transport.under_way.begin(), transport.under_way.begin()));
+    drop((
+        transport.activity.under_way().begin(),
+        transport.activity.under_way().begin(),
+    ));
     for flushes in 1..=BUSY_FLUSHES + 1 {
         let writes = transport.io.writes;
         assert!(write(&mut transport, b"an answer").is_ready());
@@ -209,7 +216,7 @@ proptest! {
                 Step::Flush => prop_assert!(flush(&mut transport).is_ready()),
                 Step::Turn => turn(&mut transport),
                 Step::Room(room) => transport.io.room = room,
-                Step::Begin => others.push(transport.under_way.begin()),
+                Step::Begin => others.push(transport.activity.under_way().begin()),
                 Step::End => drop(others.pop()),
             }
             prop_assert!(transport.buffer.len() <= BUFFER_BYTES_MAX);

@@ -1,6 +1,8 @@
 //! What the edge can be told. Defaults are etcd's; nothing here changes what a request means.
 
 use crate::auth::AuthConfig;
+use crate::compactor::AutoCompaction;
+use crate::limits::Limits;
 use std::time::Duration;
 
 /// Bytes that the gRPC layer takes on top of the largest request, as etcd does.
@@ -38,8 +40,10 @@ pub struct Config {
     pub host_whitelist: Vec<String>,
     /// How logins work.
     pub auth: AuthConfig,
-    /// Requests in flight on one connection at most (`--max-concurrent-streams`).
-    pub concurrent_streams_max: u32,
+    /// Which history is dropped without anybody asking for it.
+    pub auto_compaction: AutoCompaction,
+    /// What clients may make the member hold.
+    pub limits: Limits,
     /// A connection that is silent for this long is asked whether it is still there (`--grpc-keepalive-interval`).
     pub keepalive_interval: Duration,
     /// A connection that does not answer for this long is closed (`--grpc-keepalive-timeout`).
@@ -64,7 +68,8 @@ impl Default for Config {
             cors: vec!["*".to_owned()],
             host_whitelist: vec!["*".to_owned()],
             auth: AuthConfig::default(),
-            concurrent_streams_max: u32::MAX,
+            auto_compaction: AutoCompaction::default(),
+            limits: Limits::default(),
             keepalive_interval: Duration::from_secs(2 * 60 * 60),
             keepalive_timeout: Duration::from_secs(20),
         }

@@ -3,12 +3,15 @@
 //! A record already is an encoded `mvccpb.KeyValue`, so an answer is a header and copies of records; no message is
 //! built. Sizes are computed first, because a message stands behind its length. Decides nothing.
 
+use crate::budget::Share;
+use crate::pieces::Segment;
 use crate::proto::etcdserverpb::{self as pb, ResponseHeader};
 use crate::wire::Answer as Reply;
 use almadia_store::{Answer, OpAnswer, RangeAnswer, Record, TxnAnswer};
 use bytes::BufMut;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use std::collections::VecDeque;
 
 /// The header is field 1 of every answer.
 const HEADER: u32 = 1;
@@ -22,6 +25,8 @@ pub struct RangeReply {
     pub answer: RangeAnswer,
     /// Leave the values out.
     pub keys_only: bool,
+    /// What it may hold, if it is a large one.
+    pub share: Option<Share>,
 }
 
 /// The answer to a write.
@@ -53,6 +58,8 @@ pub struct TxnReply {
     pub answer: TxnAnswer,
     /// Which of its reads want no values.
     pub values: ValueWishes,
+    /// What it may hold, if it is a large one.
+    pub share: Option<Share>,
 }
 
 /// Which reads of a transaction want no values: outcomes do not say.
@@ -115,6 +122,17 @@ impl Reply for RangeReply {
         put_header(&self.header, into);
         put_range(&self.answer, self.keys_only, into);
     }
+
+    fn take_share(&mut self) -> Option<Share> {
+        self.share.take()
+    }
+
+    fn into_segments(self) -> VecDeque<Segment> {
+        let mut segments = Segments::default();
+        put_header(&self.header, &mut segments.bytes);
+        segments.range(self.answer, self.keys_only);
+        segments.finish()
+    }
 }
 
 impl Reply for PutReply {
@@ -137,6 +155,13 @@ impl Reply for DeleteRangeReply {
         put_header(&self.header, into);
         put_delete_range(self.deleted, &self.prev, into);
     }
+
+    fn into_segments(self) -> VecDeque<Segment> {
+        let mut segments = Segments::default();
+        put_header(&self.header, &mut segments.bytes);
+        segments.delete_range(self.deleted, self.prev);
+        segments.finish()
+    }
 }
 
 impl Reply for TxnReply {
@@ -147,6 +172,71 @@ impl Reply for TxnReply {
     fn encode(&self, into: &mut impl BufMut) {
         put_header(&self.header, into);
         put_txn(&self.answer, &self.values, into);
+    }
+
+    fn take_share(&mut self) -> Option<Share> {
+        self.share.take()
+    }
+
+    fn into_segments(self) -> VecDeque<Segment> {
+        let mut segments = Segments::default();
+        put_header(&self.header, &mut segments.bytes);
+        segments.txn(self.answer, &self.values);
+        segments.finish()
+    }
+}
+
+/// A large answer's parts: the records stay what they are, everything between them is laid down.
+#[derive(Default)]
+struct Segments {
+    done: VecDeque<Segment>,
+    bytes: Vec<u8>,
+}
+
+impl Segments {
+    fn records(&mut self, field: u32, records: Vec<Record>, keys_only: bool) {
+        if records.is_empty() {
+            return;
+        }
+        self.done
+            .push_back(Segment::Bytes(std::mem::take(&mut self.bytes)));
+        self.done.push_back(Segment::Records {
+            field,
+            records: records.into_iter(),
+            keys_only,
+        });
+    }
+
+    fn range(&mut self, answer: RangeAnswer, keys_only: bool) {
+        self.records(2, answer.records, keys_only);
+        put_bool(3, answer.more, &mut self.bytes);
+        put_number(4, answer.count, &mut self.bytes);
+    }
+
+    fn delete_range(&mut self, deleted: i64, prev: Vec<Record>) {
+        put_number(2, deleted, &mut self.bytes);
+        self.records(3, prev, false);
+    }
+
+    fn txn(&mut self, answer: TxnAnswer, values: &ValueWishes) {
+        put_bool(2, answer.succeeded, &mut self.bytes);
+        for (position, operation) in answer.responses.into_iter().enumerate() {
+            let wish = values.wish(answer.succeeded, position);
+            put_message(3, operation_len(&operation, wish), &mut self.bytes);
+            put_operation_head(&operation, wish, &mut self.bytes);
+            match operation.answer {
+                Answer::Range(answer) => self.range(answer, matches!(wish, Some(Wish::KeysOnly))),
+                Answer::Put { prev } => put_records(2, prev.as_slice(), false, &mut self.bytes),
+                Answer::DeleteRange { deleted, prev } => self.delete_range(deleted, prev),
+                Answer::Txn(nested) => with_nested(wish, |values| self.txn(nested, values)),
+                _ => {}
+            }
+        }
+    }
+
+    fn finish(mut self) -> VecDeque<Segment> {
+        self.done.push_back(Segment::Bytes(self.bytes));
+        self.done
     }
 }
 
@@ -214,7 +304,8 @@ fn operation_body_len(operation: &OpAnswer, wish: Option<&Wish>) -> usize {
     }
 }
 
-fn put_operation(operation: &OpAnswer, wish: Option<&Wish>, into: &mut impl BufMut) {
+/// Everything of an operation's answer up to its content.
+fn put_operation_head(operation: &OpAnswer, wish: Option<&Wish>, into: &mut impl BufMut) {
     let header = operation_header(operation);
     let field = match &operation.answer {
         Answer::Range(_) => 1,
@@ -229,6 +320,10 @@ fn put_operation(operation: &OpAnswer, wish: Option<&Wish>, into: &mut impl BufM
         Some(header) => put_header(&header, into),
         None => put_message(HEADER, 0, into),
     }
+}
+
+fn put_operation(operation: &OpAnswer, wish: Option<&Wish>, into: &mut impl BufMut) {
+    put_operation_head(operation, wish, into);
     match &operation.answer {
         Answer::Range(answer) => put_range(answer, matches!(wish, Some(Wish::KeysOnly)), into),
         Answer::Put { prev } => put_records(2, prev.as_slice(), false, into),
@@ -262,14 +357,18 @@ fn records_len(records: &[Record], keys_only: bool) -> usize {
 
 fn put_records(field: u32, records: &[Record], keys_only: bool, into: &mut impl BufMut) {
     for record in records {
-        put_message(field, record_len(record, keys_only), into);
-        if keys_only {
-            let (head, tail) = without_value(record);
-            into.put_slice(head);
-            into.put_slice(tail);
-        } else {
-            into.put_slice(record.encoded());
-        }
+        put_record(field, record, keys_only, into);
+    }
+}
+
+pub(crate) fn put_record(field: u32, record: &Record, keys_only: bool, into: &mut impl BufMut) {
+    put_message(field, record_len(record, keys_only), into);
+    if keys_only {
+        let (head, tail) = without_value(record);
+        into.put_slice(head);
+        into.put_slice(tail);
+    } else {
+        into.put_slice(record.encoded());
     }
 }
 

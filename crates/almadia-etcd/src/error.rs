@@ -23,6 +23,8 @@ pub enum Fault {
     TooManyOperations,
     /// Two writes to one key in a transaction.
     DuplicateKey,
+    /// A client's version that is no text.
+    InvalidApiVersion,
     /// An order by something that does not exist.
     InvalidSortOption,
     /// The request does not fit into a log entry.
@@ -35,6 +37,18 @@ pub enum Fault {
     NoSpace,
     /// Too much is waiting to be decided.
     TooManyRequests,
+    /// More watches on this member than allowed.
+    TooManyWatches,
+    /// More watches on one stream than allowed.
+    TooManyStreamWatches,
+    /// More leases than allowed.
+    TooManyLeases,
+    /// Too many wrong passwords lately.
+    TooManyLogins,
+    /// More bytes of unfinished messages than there is room for.
+    TooMuchUnfinished,
+    /// The rest of a message has not come in time.
+    MessageLate,
     /// A lease that does not exist.
     LeaseNotFound,
     /// A lease with an id that is in use.
@@ -107,19 +121,26 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, for tests and tables.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 52] = [
         Self::EmptyKey,
         Self::KeyNotFound,
         Self::ValueProvided,
         Self::LeaseProvided,
         Self::TooManyOperations,
         Self::DuplicateKey,
+        Self::InvalidApiVersion,
         Self::InvalidSortOption,
         Self::RequestTooLarge,
         Self::Compacted,
         Self::FutureRevision,
         Self::NoSpace,
         Self::TooManyRequests,
+        Self::TooManyWatches,
+        Self::TooManyStreamWatches,
+        Self::TooManyLeases,
+        Self::TooManyLogins,
+        Self::TooMuchUnfinished,
+        Self::MessageLate,
         Self::LeaseNotFound,
         Self::LeaseExists,
         Self::LeaseTtlTooLarge,
@@ -162,14 +183,9 @@ impl Fault {
             Self::KeyNotFound => (Code::InvalidArgument, "etcdserver: key not found"),
             Self::ValueProvided => (Code::InvalidArgument, "etcdserver: value is provided"),
             Self::LeaseProvided => (Code::InvalidArgument, "etcdserver: lease is provided"),
-            Self::TooManyOperations => (
-                Code::InvalidArgument,
-                "etcdserver: too many operations in txn request",
-            ),
-            Self::DuplicateKey => (
-                Code::InvalidArgument,
-                "etcdserver: duplicate key given in txn request",
-            ),
+            Self::TooManyOperations => (Code::InvalidArgument, TOO_MANY_OPERATIONS),
+            Self::DuplicateKey => (Code::InvalidArgument, DUPLICATE_KEY),
+            Self::InvalidApiVersion => (Code::InvalidArgument, "etcdserver: invalid client api version"),
             Self::InvalidSortOption => (Code::InvalidArgument, "etcdserver: invalid sort option"),
             Self::RequestTooLarge => (Code::InvalidArgument, "etcdserver: request is too large"),
             Self::Compacted => (
@@ -185,6 +201,12 @@ impl Fault {
                 "etcdserver: mvcc: database space exceeded",
             ),
             Self::TooManyRequests => (Code::ResourceExhausted, "etcdserver: too many requests"),
+            Self::TooManyWatches
+            | Self::TooManyStreamWatches
+            | Self::TooManyLeases
+            | Self::TooManyLogins
+            | Self::TooMuchUnfinished
+            | Self::MessageLate => bound_code_and_text(self),
             Self::LeaseNotFound => (Code::NotFound, "etcdserver: requested lease not found"),
             Self::LeaseExists => (Code::FailedPrecondition, "etcdserver: lease already exists"),
             Self::LeaseTtlTooLarge => (Code::OutOfRange, "etcdserver: too large lease TTL"),
@@ -200,10 +222,9 @@ impl Fault {
             | Self::DowngradeInProgress
             | Self::NoDowngrade
             | Self::NoClusterVersion => downgrade_code_and_text(self),
-            Self::SessionExpired => (Code::Unknown, "mutex: session is expired"),
-            Self::ElectionNoLeader => (Code::Unknown, "election: no leader"),
-            Self::ElectionNotLeader => (Code::Unknown, "election: not leader"),
-            Self::LeaderMissing => (Code::Unknown, "\"leader\" field must be provided"),
+            Self::SessionExpired | Self::ElectionNoLeader | Self::ElectionNotLeader | Self::LeaderMissing => {
+                (Code::Unknown, recipe_text(self))
+            }
             Self::MemberNotFound
             | Self::MemberExists
             | Self::PeerUrlExists
@@ -272,6 +293,47 @@ const fn cluster_code_and_text(fault: Fault) -> (Code, &'static str) {
         Fault::BadLeaderTransferee => (FailedPrecondition, "etcdserver: bad leader transferee"),
         Fault::NotLeader => (FailedPrecondition, "etcdserver: not leader"),
         _ => (Unavailable, "etcdserver: unhealthy cluster"),
+    }
+}
+
+const TOO_MANY_OPERATIONS: &str = "etcdserver: too many operations in txn request";
+const DUPLICATE_KEY: &str = "etcdserver: duplicate key given in txn request";
+
+/// Of a fault that locks and elections can meet.
+const fn recipe_text(fault: Fault) -> &'static str {
+    match fault {
+        Fault::SessionExpired => "mutex: session is expired",
+        Fault::ElectionNoLeader => "election: no leader",
+        Fault::ElectionNotLeader => "election: not leader",
+        _ => "\"leader\" field must be provided",
+    }
+}
+
+/// At a bound that etcd does not have; the text names the flag.
+const fn bound_code_and_text(fault: Fault) -> (Code, &'static str) {
+    use Code::{DeadlineExceeded, ResourceExhausted};
+    match fault {
+        Fault::TooManyWatches => (
+            ResourceExhausted,
+            "almadia: too many watches on this member (--max-watches)",
+        ),
+        Fault::TooManyStreamWatches => (
+            ResourceExhausted,
+            "almadia: too many watches on one stream (--max-watches-per-stream)",
+        ),
+        Fault::TooManyLeases => (ResourceExhausted, "almadia: too many leases (--max-leases)"),
+        Fault::TooManyLogins => (
+            ResourceExhausted,
+            "almadia: too many wrong passwords, try again in a minute (--max-failed-logins)",
+        ),
+        Fault::MessageLate => (
+            DeadlineExceeded,
+            "almadia: the rest of the request did not come in time (--client-body-timeout)",
+        ),
+        _ => (
+            ResourceExhausted,
+            "almadia: too many bytes of unfinished requests (--max-unfinished-bytes)",
+        ),
     }
 }
 

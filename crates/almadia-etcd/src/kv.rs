@@ -3,6 +3,7 @@
 //! Checks form ([`crate::check`]), then asks the member; what depends on the data is decided there.
 
 use crate::backend::{Applied, Backend, ProposeError, ReadError};
+use crate::budget::SMALL_KEYS_MAX;
 use crate::caller::Caller;
 use crate::check;
 use crate::encode::{DeleteRangeReply, PutReply, RangeReply, TxnReply, ValueWishes};
@@ -13,7 +14,7 @@ use crate::range_stream;
 use crate::service::{Call, Replied, Shared};
 use crate::translate;
 use crate::wire::Plain;
-use almadia_command::{Command, Kind, Revision, Term};
+use almadia_command::{Command, Kind, OperationKind, Range, Revision, SortTarget, Term, Txn};
 use almadia_store::{Answer, AuthRefusal, Need, Refusal, View};
 use prost::Message;
 use std::sync::Arc;
@@ -76,13 +77,54 @@ pub(crate) async fn range<B: Backend>(
     };
     view.permits(actor.as_ref(), need).map_err(Fault::from)?;
     let keys_only = request.keys_only;
-    let answer = view.range(&translate::range(request)).map_err(Fault::from)?;
     let header = shared.read_header(&view);
+    let range = translate::range(request);
+    let keys = keys_of(&view, &range);
+    let (answer, share) = if keys <= SMALL_KEYS_MAX {
+        (view.range(&range).map_err(Fault::from)?, None)
+    } else {
+        let share = shared.budget.share(keys).await?;
+        let built = shared.budget.build(move || view.range(&range)).await?;
+        (built.map_err(Fault::from)?, Some(share))
+    };
     Ok(Replied::unlogged(RangeReply {
         header,
         answer,
         keys_only,
+        share,
     }))
+}
+
+/// How many keys an answer would hold at most, by a count that does not look at them; what cannot be counted is refused later.
+fn keys_of(view: &View, range: &Range) -> u64 {
+    // Sorting by anything but the key looks at all of them, whatever the limit.
+    let is_by_key = range.sort_target == SortTarget::Key as i32;
+    let limit = u64::try_from(range.limit)
+        .ok()
+        .filter(|limit| *limit > 0 && is_by_key);
+    if range.range_end.is_empty() || range.count_only || limit.is_some_and(|limit| limit <= SMALL_KEYS_MAX) {
+        return 1;
+    }
+    let count = Range {
+        count_only: true,
+        limit: 0,
+        revision: 0,
+        ..range.clone()
+    };
+    let keys = view.range(&count).map_or(0, |answer| answer.count);
+    let keys = u64::try_from(keys).unwrap_or(0);
+    limit.map_or(keys, |limit| keys.min(limit))
+}
+
+/// Of all reads in a transaction, whichever branch is taken.
+fn keys_of_txn(view: &View, txn: &Txn) -> u64 {
+    let operations = txn.success.iter().chain(&txn.failure);
+    let keys = operations.map(|operation| match &operation.kind {
+        Some(OperationKind::Range(range)) => keys_of(view, range),
+        Some(OperationKind::Txn(nested)) => keys_of_txn(view, nested),
+        _ => 0,
+    });
+    keys.fold(0, u64::saturating_add)
 }
 
 /// Stores a value.
@@ -146,12 +188,20 @@ pub(crate) async fn txn<B: Backend>(
     if almadia_store::is_read_only(&txn) {
         let (view, actor) = shared.readable_as(&caller, serializable).await?;
         view.permits_txn(actor.as_ref(), &txn).map_err(Fault::from)?;
-        let answer = view.read_txn(&txn).map_err(Fault::from)?;
         let header = shared.read_header(&view);
+        let keys = keys_of_txn(&view, &txn);
+        let (answer, share) = if keys <= SMALL_KEYS_MAX {
+            (view.read_txn(&txn).map_err(Fault::from)?, None)
+        } else {
+            let share = shared.budget.share(keys).await?;
+            let built = shared.budget.build(move || view.read_txn(&txn)).await?;
+            (built.map_err(Fault::from)?, Some(share))
+        };
         return Ok(Replied::unlogged(TxnReply {
             header,
             answer,
             values,
+            share,
         }));
     }
     let written = shared.write(&caller, Kind::Txn(txn), len).await?;
@@ -162,6 +212,7 @@ pub(crate) async fn txn<B: Backend>(
         header: written.header,
         answer,
         values,
+        share: None,
     };
     Ok(Replied {
         answer,

@@ -97,6 +97,11 @@ pub(crate) async fn write_grant<B: Backend>(
     request: pb::LeaseGrantRequest,
 ) -> Result<Written, Fault> {
     let ttl = request.ttl.max(shared.config.lease_ttl_min);
+    // By what this member knows: who grants at all members at once may exceed it by what is under way.
+    if shared.backend.view().leases().len() >= shared.config.limits.leases_max {
+        shared.metrics.bounds.leases_refused.inc();
+        return Err(Fault::TooManyLeases);
+    }
     let mut draws = 0;
     loop {
         let id = match request.id {

@@ -1,146 +1,92 @@
-//! How many calls were handled, by method and code: what dashboards and clients' tests read at `/metrics`, under the names that
-//! they know. More comes with the metrics of the whole member.
+//! What is counted, and `/metrics`, where it is read: in Prometheus' text form, under etcd's names where etcd has one.
 //!
-//! Counts methods that answer one message. Streams are not counted yet: they end long after they have been answered.
+//! Whoever counts holds a handle that was registered when the member started, so that counting is one addition. A new
+//! metric is one line in its group here, or a group of its own with a `register`.
 
-use crate::service::METHODS;
-use std::collections::HashMap;
-use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod bounds;
+mod calls;
+mod versions;
+
+pub(crate) use bounds::Bounds;
+pub(crate) use calls::Method;
+
+use calls::Calls;
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntGauge, Opts, Registry, TextEncoder};
+use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::http::{self, HeaderValue};
+use tonic::codegen::http::{self, HeaderMap, HeaderValue};
+use versions::Versions;
 
-/// gRPC's codes, in the order of their numbers, as Go writes them.
-const CODES: [&str; 17] = [
-    "OK",
-    "Canceled",
-    "Unknown",
-    "InvalidArgument",
-    "DeadlineExceeded",
-    "NotFound",
-    "AlreadyExists",
-    "PermissionDenied",
-    "ResourceExhausted",
-    "FailedPrecondition",
-    "Aborted",
-    "OutOfRange",
-    "Unimplemented",
-    "Internal",
-    "Unavailable",
-    "DataLoss",
-    "Unauthenticated",
-];
-
-/// Methods that answer a stream.
-const STREAMS: [&str; 8] = [
-    "/etcdserverpb.KV/RangeStream",
-    "/etcdserverpb.Watch/Watch",
-    "/etcdserverpb.Lease/LeaseKeepAlive",
-    "/etcdserverpb.Maintenance/Snapshot",
-    "/v3electionpb.Election/Observe",
-    "/grpc.health.v1.Health/Watch",
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-];
-
-/// Calls handled so far.
-pub(crate) struct Handled {
-    methods: Vec<Method>,
-    by_path: HashMap<String, usize>,
+/// Everything that is counted at this edge.
+pub(crate) struct Metrics {
+    registry: Registry,
+    calls: Calls,
+    versions: Versions,
+    /// What the limits do.
+    pub(crate) bounds: Bounds,
 }
 
-struct Method {
-    service: &'static str,
-    name: &'static str,
-    by_code: [AtomicU64; CODES.len()],
-}
-
-impl Default for Handled {
+impl Default for Metrics {
     fn default() -> Self {
-        let (mut methods, mut by_path) = (Vec::new(), HashMap::new());
-        for (service, names) in METHODS {
-            for name in names {
-                let path = format!("/{service}/{name}");
-                if STREAMS.contains(&path.as_str()) {
-                    continue;
-                }
-                by_path.insert(path, methods.len());
-                methods.push(Method {
-                    service,
-                    name,
-                    by_code: [const { AtomicU64::new(0) }; CODES.len()],
-                });
-            }
+        let registry = Registry::new();
+        Self {
+            calls: Calls::register(&registry),
+            versions: Versions::register(&registry),
+            bounds: Bounds::register(&registry),
+            registry,
         }
-        Self { methods, by_path }
     }
 }
 
-impl Handled {
-    /// Notes what a call was answered. Paths that are no method leave no trace: they come from outside and have no end.
-    pub(crate) fn note(&self, path: &str, response: &http::Response<Body>) {
-        let Some(method) = self.by_path.get(path) else {
-            return;
-        };
-        let code = response.headers().get("grpc-status").map_or(0, code_of);
-        if let Some(count) = self.methods[*method].by_code.get(code) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+impl Metrics {
+    /// Notes a call of the method with this path. Paths that are no method leave no trace: they come from outside and have
+    /// no end.
+    pub(crate) fn begin(&self, path: &str) -> Option<&Method> {
+        let method = self.calls.find(path)?;
+        method.begin();
+        Some(method)
     }
 
-    /// All of it, in Prometheus' text form; what never happened is left out.
+    /// Notes which version of the API a call's client speaks.
+    ///
+    /// # Errors
+    /// etcd's, for one that is no text.
+    pub(crate) fn note_version(&self, headers: &HeaderMap, is_stream: bool) -> Result<(), Status> {
+        self.versions.note(headers, is_stream).map_err(Status::from)
+    }
+
+    /// All of it.
     pub(crate) fn respond(&self) -> http::Response<Body> {
-        let mut text = String::from(
-            "# HELP grpc_server_handled_total Calls of methods with one answer, by code.\n\
-             # TYPE grpc_server_handled_total counter\n",
-        );
-        for method in &self.methods {
-            for (code, count) in CODES.iter().zip(&method.by_code) {
-                let count = count.load(Ordering::Relaxed);
-                if count > 0 {
-                    // Writing into a string never fails.
-                    let _ = writeln!(
-                        text,
-                        "grpc_server_handled_total{{grpc_code=\"{code}\",grpc_method=\"{}\",grpc_service=\"{}\",grpc_type=\"unary\"}} {count}",
-                        method.name, method.service
-                    );
-                }
+        let families = self.registry.gather();
+        let mut response = match TextEncoder::new().encode_to_string(&families) {
+            Ok(text) => http::Response::new(Body::new(text)),
+            Err(error) => {
+                tracing::error!(%error, "metrics cannot be written");
+                let mut response = http::Response::new(Body::empty());
+                *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+                return response;
             }
-        }
-        let mut response = http::Response::new(Body::new(text));
-        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        };
+        let kind = HeaderValue::from_static(prometheus::TEXT_FORMAT);
         response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
         response
     }
 }
 
-/// Beyond all codes when it is none.
-fn code_of(status: &HeaderValue) -> usize {
-    let number = status.to_str().ok().and_then(|text| text.parse().ok());
-    number.unwrap_or(CODES.len())
+/// Registers a metric and returns it.
+fn registered<M: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<M>) -> M {
+    let metric = metric.expect("the name is a metric's");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("every name is registered once");
+    metric
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tonic::Status;
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    registered(registry, IntCounter::with_opts(Opts::new(name, help)))
+}
 
-    #[test]
-    fn calls_are_counted_by_method_and_code() {
-        let handled = Handled::default();
-        let fine = http::Response::new(Body::empty());
-        let denied: http::Response<Body> = Status::permission_denied("no").into_http();
-        for _ in 0..3 {
-            handled.note("/etcdserverpb.KV/Put", &fine);
-        }
-        handled.note("/etcdserverpb.KV/Put", &denied);
-        handled.note("/etcdserverpb.Watch/Watch", &fine);
-        handled.note("/nobody/knows", &fine);
-        let count = |code: usize| {
-            let put = handled.by_path["/etcdserverpb.KV/Put"];
-            handled.methods[put].by_code[code].load(Ordering::Relaxed)
-        };
-        assert_eq!((count(0), count(7), count(1)), (3, 1, 0));
-        assert!(!handled.by_path.contains_key("/nobody/knows"));
-    }
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    registered(registry, IntGauge::with_opts(Opts::new(name, help)))
 }

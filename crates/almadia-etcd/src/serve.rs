@@ -1,68 +1,90 @@
 //! Serves an [`Edge`] on connections that somebody else accepts.
 //!
-//! Every connection's writes are gathered ([`Coalesced`]). Opens no socket and decides nothing about certificates.
+//! Opens no socket and decides nothing about certificates; what goes on on one connection is `connection`'s business.
 
 use crate::backend::Backend;
-use crate::coalesce::Coalesced;
+use crate::compactor;
 use crate::config::Config;
+use crate::connection::{Protocol, Requests};
+use crate::origin::Origin;
 use crate::service::Edge;
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tonic::codegen::tokio_stream::{Stream, StreamExt};
-use tonic::transport::Server;
-
-/// Bytes a client may send on one stream before they are read: the largest request fits without waiting.
-const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
-
-/// Bytes a client may send on one connection before they are read: what one client can make the edge hold.
-const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
 /// Serves etcd's API on every connection of `incoming` until `shutdown` is done; then takes no new ones, ends
 /// streams, lets the other requests under way finish, closes the connections and returns.
 /// Clients that do not take their last answers are waited for no longer than the longest request takes.
 ///
 /// Connections should have `TCP_NODELAY` set: writes are gathered already, so Nagle's algorithm only delays them.
-///
-/// # Errors
-/// When the HTTP/2 server cannot serve at all; what happens on one connection ends that connection only.
 pub async fn serve<B, I, IO, E>(
     backend: Arc<B>,
     config: Config,
     incoming: I,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), tonic::transport::Error>
-where
+) where
     B: Backend,
     I: Stream<Item = Result<IO, E>>,
-    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    IO: AsyncRead + AsyncWrite + Origin + Unpin + Send + 'static,
+    E: std::fmt::Display,
 {
-    let server = Server::builder()
-        // `/metrics` is asked for without gRPC.
-        .accept_http1(true)
-        .max_concurrent_streams(config.concurrent_streams_max)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .http2_keepalive_interval(Some(config.keepalive_interval))
-        .http2_keepalive_timeout(Some(config.keepalive_timeout));
-    let incoming = incoming.map(|connection| connection.map(Coalesced::new));
     let patience = config.request_timeout;
+    let protocol = Protocol::new(&config);
+    let mut compactor = JoinSet::new();
+    compactor.spawn(compactor::run(backend.clone(), config.auto_compaction));
     let edge = Edge::new(backend, config);
-    let streams = edge.clone();
-    let stopping = edge.stopping();
-    let shutdown = async move {
-        shutdown.await;
-        streams.end_streams();
-    };
-    let abandoned = async {
-        stopping.await;
-        tokio::time::sleep(patience).await;
-    };
-    tokio::select! {
-        served = server.serve_with_incoming_shutdown(edge, incoming, shutdown) => served,
-        () = abandoned => {
-            tracing::warn!("some clients do not take their last answers; stopping without them");
-            Ok(())
+    let (stop, stopped) = watch::channel(false);
+    let (alive, mut all_gone) = mpsc::channel::<()>(1);
+    {
+        let mut incoming = pin!(incoming);
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                () = &mut shutdown => break,
+                accepted = incoming.next() => accepted,
+            };
+            match accepted {
+                Some(Ok(io)) => begin(io, &edge, &protocol, stopped.clone(), alive.clone()),
+                Some(Err(error)) => tracing::debug!(%error, "a client was gone before it was served"),
+                None => break,
+            }
         }
+        // The listener is dropped here: new clients are told at once instead of hanging in its queue.
     }
+    drop(compactor);
+    edge.end_streams();
+    stop.send_replace(true);
+    drop(alive);
+    if tokio::time::timeout(patience, all_gone.recv()).await.is_err() {
+        tracing::warn!("some clients do not take their last answers; stopping without them");
+    }
+}
+
+/// Serves one connection in a task of its own, if there is a place for it; closes it otherwise.
+fn begin<B: Backend, IO>(
+    io: IO,
+    edge: &Edge<B>,
+    protocol: &Protocol,
+    mut stopped: watch::Receiver<bool>,
+    alive: mpsc::Sender<()>,
+) where
+    IO: AsyncRead + AsyncWrite + Origin + Unpin + Send + 'static,
+{
+    let Some(place) = edge.connections().enter() else {
+        return;
+    };
+    let activity = place.activity().clone();
+    let requests = Requests::new(edge.clone(), activity, io.address(), io.certificate());
+    let protocol = protocol.clone();
+    tokio::spawn(async move {
+        let _alive = alive;
+        let stop = async move {
+            // Without a sender there is nobody left who could serve.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        };
+        protocol.serve(io, requests, place, stop).await;
+    });
 }

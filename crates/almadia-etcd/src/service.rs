@@ -2,17 +2,22 @@
 //! gRPC's is handed to [`crate::http`].
 //!
 //! It routes by the request's path alone and is served on any connection; [`crate::serve`] does that with
-//! tonic's server. What the methods of a service mean stands in the module of its name.
+//! hyper's. What the methods of a service mean stands in the module of its name.
 
 use crate::auth::Access;
 use crate::backend::Backend;
+use crate::budget::Budget;
 use crate::caller::Caller;
 use crate::coalesce::{UnderWay, Working};
 use crate::config::Config;
+use crate::connection::Register;
 use crate::error::Fault;
 use crate::http as web;
-use crate::metrics::Handled;
+use crate::intake::{Intake, IntakeBounds};
+use crate::metrics::{Method, Metrics};
+use crate::pieces::{self, PIECE_BYTES};
 use crate::position::{self, Position};
+use crate::slots::Slots;
 use crate::stop::Stop;
 use crate::stream::Messages;
 use crate::wire::{self, Answer};
@@ -21,6 +26,7 @@ use prost::Message;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 use tonic::Status;
 use tonic::body::Body;
@@ -112,9 +118,13 @@ pub(crate) struct Shared<B> {
     pub(crate) backend: Arc<B>,
     pub(crate) config: Config,
     pub(crate) access: Access,
-    pub(crate) handled: Handled,
+    pub(crate) metrics: Metrics,
     /// Streams end when the server stops.
     pub(crate) stop: Stop,
+    pub(crate) connections: Register,
+    pub(crate) intake: Arc<IntakeBounds>,
+    pub(crate) budget: Budget,
+    pub(crate) watch_slots: Slots,
 }
 
 /// What a method answers: the message, and where its command stands in the log if it has one.
@@ -144,21 +154,41 @@ impl<B> Clone for Edge<B> {
 impl<B: Backend> Edge<B> {
     /// An edge over a member.
     pub fn new(backend: Arc<B>, config: Config) -> Self {
-        let access = Access::new(&config.auth, config.request_timeout);
+        let metrics = Metrics::default();
+        let bounds = &metrics.bounds;
+        let access = Access::new(&config.auth, config.request_timeout, bounds);
+        let watch_slots = Slots::new(
+            config.limits.watches_max,
+            bounds.watches.clone(),
+            bounds.watches_refused.clone(),
+        );
+        let connections = Register::new(&config.limits, metrics.bounds.clone());
+        let budget = Budget::new(config.limits.answer_bytes_max, metrics.bounds.clone());
+        let intake = Arc::new(IntakeBounds {
+            message_bytes_max: config.message_bytes_max(),
+            body_timeout: config.limits.body_timeout,
+            unfinished_bytes_max: config.limits.unfinished_bytes_max,
+            unfinished_bytes: AtomicUsize::new(0),
+            metrics: metrics.bounds.clone(),
+        });
         Self {
             shared: Arc::new(Shared {
                 backend,
                 config,
                 access,
-                handled: Handled::default(),
+                metrics,
                 stop: Stop::default(),
+                connections,
+                intake,
+                budget,
+                watch_slots,
             }),
         }
     }
 
-    /// Returns when the server stops.
-    pub(crate) fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.shared.stop.begun()
+    /// The connections that are open.
+    pub(crate) fn connections(&self) -> &Register {
+        &self.shared.connections
     }
 
     /// Ends the streams of all connections, which would go on for ever; what comes later is served as before.
@@ -231,14 +261,22 @@ impl Call {
         R: Future<Output = Result<Replied<A>, Status>>,
     {
         let caller = self.caller();
-        let read = wire::read_message(&self.headers, self.body, shared.config.message_bytes_max());
-        let replied = match read.await {
+        let mut intake = Intake::new(
+            &self.headers,
+            self.body,
+            shared.intake.clone(),
+            self.extensions.get().cloned(),
+            true,
+        );
+        let read = wire::read_one(&mut intake, || shared.is_stranger(&caller)).await;
+        drop(intake);
+        let replied = match read {
             Ok(message) => carry_out(caller, message).await,
             Err(status) => Err(status),
         };
         match replied {
             Ok(replied) => {
-                let mut response = wire::respond(replied.answer);
+                let mut response = shared.respond(replied.answer);
                 if let Some(position) = replied.position
                     && position::is_asked_for(&self.headers)
                 {
@@ -255,16 +293,49 @@ impl Call {
         self,
         shared: &Shared<B>,
     ) -> Result<M, Status> {
-        wire::read_message(&self.headers, self.body, shared.config.message_bytes_max()).await
+        let caller = self.caller();
+        let mut intake = self.intake(shared, true);
+        wire::read_one(&mut intake, || shared.is_stranger(&caller)).await
     }
 
     /// The messages of a method that takes a stream.
-    pub(crate) fn messages<B: Backend, M: Message + Default>(self, shared: &Shared<B>) -> Messages<M> {
-        Messages::new(self.headers, self.body, shared.config.message_bytes_max())
+    pub(crate) fn messages<B: Backend, M: Message + Default>(self, shared: &Arc<Shared<B>>) -> Messages<M> {
+        let caller = self.caller();
+        let asked = shared.clone();
+        Messages::new(
+            self.intake(shared, false),
+            Box::new(move || asked.is_stranger(&caller)),
+        )
+    }
+
+    fn intake<B>(self, shared: &Shared<B>, is_awaited: bool) -> Intake {
+        let connection = self.extensions.get().cloned();
+        Intake::new(
+            &self.headers,
+            self.body,
+            shared.intake.clone(),
+            connection,
+            is_awaited,
+        )
     }
 }
 
 impl<B: Backend> Shared<B> {
+    /// The HTTP response for an answer: whole, or in pieces if it is a large one.
+    fn respond<A: Answer>(&self, mut answer: A) -> http::Response<Body> {
+        let len = answer.encoded_len();
+        if len <= PIECE_BYTES {
+            return wire::respond(answer);
+        }
+        let share = answer.take_share();
+        pieces::respond(
+            len,
+            answer.into_segments(),
+            share,
+            self.config.limits.body_timeout,
+        )
+    }
+
     /// Returns when a stream must end although nothing is wrong with it: the server stops, or, for those who want one,
     /// there has been no leader for too long.
     pub(crate) fn cut(&self, wants_leader: bool) -> Pin<Box<dyn Future<Output = Fault> + Send>> {
@@ -302,10 +373,18 @@ impl<B: Backend> Edge<B> {
         shared: Arc<Shared<B>>,
         request: http::Request<Body>,
     ) -> http::Response<Body> {
-        let path = request.uri().clone();
-        let response = Self::answer(Arc::clone(&shared), request).await;
-        shared.handled.note(path.path(), &response);
-        response
+        let method = shared.metrics.begin(request.uri().path());
+        let is_stream = method.is_some_and(Method::is_stream);
+        let connection = request.extensions().get::<UnderWay>().filter(|_| is_stream);
+        let open = connection.map(UnderWay::open);
+        let response = match shared.metrics.note_version(request.headers(), is_stream) {
+            Ok(()) => Self::answer(Arc::clone(&shared), request).await,
+            Err(status) => status.into_http(),
+        };
+        match method {
+            Some(method) => method.note(response, open),
+            None => response,
+        }
     }
 
     async fn answer(shared: Arc<Shared<B>>, request: http::Request<Body>) -> http::Response<Body> {

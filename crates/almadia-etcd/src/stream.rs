@@ -3,8 +3,8 @@
 //! Nothing is read ahead of what is asked for, and nothing is answered ahead of what the client takes: HTTP/2's flow
 //! control bounds both.
 
-use crate::wire::{self, Answer, PREFIX_BYTES};
-use bytes::{Buf, BytesMut};
+use crate::intake::Intake;
+use crate::wire::{self, Answer};
 use prost::Message;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -20,21 +20,18 @@ const ANSWER_BUFFER_BYTES: usize = 8 * 1024;
 
 /// The messages of a request, in order.
 pub struct Messages<M> {
-    headers: http::HeaderMap,
-    body: Body,
-    bytes_max: usize,
-    gathered: BytesMut,
+    intake: Intake,
+    /// Asked when a message does not arrive whole.
+    is_stranger: Box<dyn Fn() -> bool + Send + Sync>,
     message: PhantomData<fn() -> M>,
 }
 
 impl<M: Message + Default> Messages<M> {
-    /// Reads messages of up to `bytes_max` bytes each from a request's body.
-    pub fn new(headers: http::HeaderMap, body: Body, bytes_max: usize) -> Self {
+    /// The messages that `intake` reads.
+    pub fn new(intake: Intake, is_stranger: Box<dyn Fn() -> bool + Send + Sync>) -> Self {
         Self {
-            headers,
-            body,
-            bytes_max,
-            gathered: BytesMut::new(),
+            intake,
+            is_stranger,
             message: PhantomData,
         }
     }
@@ -43,21 +40,10 @@ impl<M: Message + Default> Messages<M> {
     /// returns.
     ///
     /// # Errors
-    /// As [`wire::read_message`]: too large, compressed, no message of this kind, or the client is gone.
+    /// As [`Intake::poll_message`]; bytes that are no message of this kind.
     pub async fn next(&mut self) -> Result<Option<M>, Status> {
-        loop {
-            let wanted = wire::wanted_len(&self.headers, &self.gathered, self.bytes_max)?;
-            if self.gathered.len() >= PREFIX_BYTES && self.gathered.len() >= wanted {
-                let mut whole = self.gathered.split_to(wanted).freeze();
-                whole.advance(PREFIX_BYTES);
-                return wire::decode(whole).map(Some);
-            }
-            match wire::next_data(&mut self.body).await? {
-                Some(data) => self.gathered.extend_from_slice(&data),
-                None if self.gathered.is_empty() => return Ok(None),
-                None => return Err(Status::internal("unexpected EOF")),
-            }
-        }
+        let next = std::future::poll_fn(|context| self.intake.poll_message(context, &self.is_stranger));
+        next.await?.map(wire::decode).transpose()
     }
 }
 

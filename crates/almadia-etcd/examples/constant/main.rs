@@ -1,8 +1,8 @@
-//! What the RPC layer costs by itself: servers that answer a constant, with and without [`Coalesced`] writes.
+//! What the RPC layer costs by itself: servers that answer a constant, tonic's and this crate's.
 //!
 //! `constant [seconds]` starts one server process after the other, loads each with 64 clients on 4 connections, and
 //! prints requests per second and the server's CPU time per request. `generated` is tonic's own service code, `edge`
-//! is this crate's over a member that applies nothing. Figures are only comparable within one run.
+//! is this crate's over a member that applies nothing, both on tonic's server; `served` is the latter on this crate's. Figures are only comparable within one run.
 
 mod idle;
 mod load;
@@ -11,7 +11,7 @@ use almadia_command::{ClusterId, Command, LogIndex, MemberId, Put, Revision, Ter
 use almadia_etcd::proto::etcdserverpb::kv_server::{Kv, KvServer};
 use almadia_etcd::proto::etcdserverpb::*;
 use almadia_etcd::proto::mvccpb::KeyValue;
-use almadia_etcd::{Applied, Backend, Coalesced, Config, Edge, Identity, ProposeError, ReadError, Status};
+use almadia_etcd::{Applied, Backend, Config, Edge, Identity, ProposeError, ReadError, Status};
 use almadia_store::{Answer, Outcome, Store, View, Views};
 use load::Call;
 use std::process::{Command as Process, Stdio};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tonic::codegen::tokio_stream::{self, StreamExt};
+use tonic::codegen::tokio_stream;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response};
@@ -49,7 +49,7 @@ async fn measure_all(time: Duration) -> Result<(), Failure> {
         "{:<22} {:<5} {:>10} {:>14}",
         "server", "call", "calls/s", "CPU µs/call"
     );
-    for kind in ["generated", "edge", "edge-coalesced"] {
+    for kind in ["generated", "edge", "served"] {
         for put in [true, false] {
             for clients in [CLIENTS, 1] {
                 measure(kind, put, clients, time).await?;
@@ -105,25 +105,21 @@ async fn serve(kind: &str) -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     let plain = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let edge = || Edge::new(Arc::new(Constant::new()), Config::default());
+    let member = Arc::new(Constant::new());
     let generated = || {
         KvServer::new(Generated {
             value: vec![b'v'; VALUE_BYTES].into(),
         })
     };
-    let server = Server::builder();
     match kind {
-        "generated" => server.serve_with_incoming(generated(), plain).await?,
-        "edge" => server.serve_with_incoming(edge(), plain).await?,
-        _ => server.serve_with_incoming(edge(), coalesced(plain)).await?,
+        "generated" => Server::builder().serve_with_incoming(generated(), plain).await?,
+        "edge" => {
+            let edge = Edge::new(member, Config::default());
+            Server::builder().serve_with_incoming(edge, plain).await?;
+        }
+        _ => almadia_etcd::serve(member, Config::default(), plain, std::future::pending()).await,
     }
     Ok(())
-}
-
-fn coalesced(
-    plain: TcpIncoming,
-) -> impl tokio_stream::Stream<Item = std::io::Result<Coalesced<tokio::net::TcpStream>>> {
-    plain.map(|connection| connection.map(Coalesced::new))
 }
 
 /// A member that applies nothing.

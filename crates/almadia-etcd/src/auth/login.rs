@@ -2,11 +2,13 @@
 
 use super::now_ms;
 use crate::backend::Backend;
+use crate::caller::Caller;
 use crate::error::Fault;
 use crate::proto::etcdserverpb as pb;
 use crate::service::{Replied, Shared};
 use crate::wire::Plain;
 use almadia_store::AuthRefusal;
+use std::time::Instant;
 use tonic::Status;
 
 /// Logs in, by the newest state: a password that was changed before the call is not taken any more.
@@ -15,6 +17,7 @@ use tonic::Status;
 /// password was right.
 pub(super) async fn authenticate<B: Backend>(
     shared: &Shared<B>,
+    caller: Caller,
     request: pb::AuthenticateRequest,
 ) -> Result<Replied<Plain<pb::AuthenticateResponse>>, Status> {
     let view = shared.readable_view(false).await?;
@@ -22,12 +25,15 @@ pub(super) async fn authenticate<B: Backend>(
     if !auth.is_enabled() {
         return Err(Fault::Auth(AuthRefusal::NotEnabled).into());
     }
+    let guesses = &shared.access.guesses;
+    guesses.permit(&request.name, caller.address(), Instant::now())?;
     let user = auth.user(&request.name);
     if user.is_some_and(|user| user.has_no_password()) {
         return Err(Fault::NoPasswordUser.into());
     }
     let hash = user.map(|user| user.password_hash().clone());
     if !shared.access.passwords.verify(request.password, hash).await? {
+        guesses.note_wrong(&request.name, caller.address(), Instant::now());
         return Err(Fault::AuthenticationFailed.into());
     }
     // Changes of others since must not end a JSON Web Token at once.

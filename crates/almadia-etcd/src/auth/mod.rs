@@ -4,6 +4,7 @@
 //! goes together: `docs/internals/auth.md`.
 
 mod base64;
+mod guesses;
 mod login;
 mod password;
 mod roles;
@@ -15,10 +16,12 @@ pub use token::{Jwt, JwtError, TokenKind};
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::error::Fault;
+use crate::metrics::Bounds;
 use crate::proto::etcdserverpb as pb;
 use crate::service::{Call, Replied, Shared};
 use crate::wire::Plain;
 use almadia_command::{AuthChange, AuthChangeKind, AuthDisable, AuthEnable, Kind};
+use guesses::Guesses;
 use password::Passwords;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +40,8 @@ pub struct AuthConfig {
     pub tokens: TokenKind,
     /// bcrypt's cost of new hashes, from 4 to 31 (`--bcrypt-cost`).
     pub bcrypt_cost: u32,
+    /// Wrong passwords of one user from one address in a minute (`--max-failed-logins`); 0 is no bound.
+    pub failed_logins_max: u32,
 }
 
 impl Default for AuthConfig {
@@ -46,6 +51,7 @@ impl Default for AuthConfig {
                 ttl: Duration::from_secs(300),
             },
             bcrypt_cost: 10,
+            failed_logins_max: 10,
         }
     }
 }
@@ -55,13 +61,15 @@ impl Default for AuthConfig {
 pub(crate) struct Access {
     pub(crate) tokens: Tokens,
     passwords: Passwords,
+    guesses: Guesses,
 }
 
 impl Access {
-    pub(crate) fn new(config: &AuthConfig, wait_max: Duration) -> Self {
+    pub(crate) fn new(config: &AuthConfig, wait_max: Duration, metrics: &Bounds) -> Self {
         Self {
             tokens: Tokens::new(config.tokens.clone()),
             passwords: Passwords::new(config.bcrypt_cost, wait_max),
+            guesses: Guesses::new(config.failed_logins_max, metrics.logins_refused.clone()),
         }
     }
 }
@@ -89,8 +97,10 @@ pub(crate) async fn serve<B: Backend>(
                 .await
         }
         "Authenticate" => {
-            call.unary(shared, |_, request| login::authenticate(shared, request))
-                .await
+            call.unary(shared, |caller, request| {
+                login::authenticate(shared, caller, request)
+            })
+            .await
         }
         _ if method.starts_with("User") => return serve_users(shared, method, call).await,
         _ => return serve_roles(shared, method, call).await,

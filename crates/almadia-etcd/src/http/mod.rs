@@ -78,7 +78,7 @@ async fn answer<B: Backend>(shared: Arc<Shared<B>>, parts: Parts, body: Body) ->
         return only_get();
     }
     match page {
-        Page::Metrics => shared.handled.respond(),
+        Page::Metrics => shared.metrics.respond(),
         Page::Version => version::respond(&shared),
         Page::Vars => vars::respond(&shared),
         Page::Health(question) => question.answer(&shared, parts.uri.query()).await,

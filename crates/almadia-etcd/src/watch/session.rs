@@ -10,6 +10,7 @@ use crate::error::Fault;
 use crate::proto::etcdserverpb as pb;
 use crate::service::Shared;
 use crate::sign::Sign;
+use crate::slots::Slot;
 use crate::stream::Messages;
 use almadia_command::{Actor, Revision};
 use almadia_store::watch::{KeyRange, Told, WatchSlot, Watches};
@@ -79,6 +80,8 @@ struct Named {
     progress: bool,
     /// Nothing was sent since the last tick.
     is_quiet: bool,
+    /// Counts among the watches of this member.
+    _place: Slot,
 }
 
 impl<B: Backend> Session<B> {
@@ -231,6 +234,10 @@ impl<B: Backend> Session<B> {
             Ok(watch) => watch,
             Err(reason) => return self.refuse(&view, reason),
         };
+        let place = match self.place() {
+            Ok(place) => place,
+            Err(fault) => return self.refuse(&view, refusal_text(fault)),
+        };
         let id = match request.watch_id {
             0 => self.choose_id(),
             id if self.by_id.contains_key(&id) => return self.refuse(&view, DUPLICATE_ID.to_owned()),
@@ -245,6 +252,7 @@ impl<B: Backend> Session<B> {
             fragment: request.fragment,
             progress: request.progress_notify,
             is_quiet: true,
+            _place: place,
         };
         if named.progress && self.ticker.is_none() {
             self.ticker = Some(Ticker::new(self.shared.config.progress_interval));
@@ -257,6 +265,16 @@ impl<B: Backend> Session<B> {
             created: true,
             ..WatchReply::default()
         });
+    }
+
+    /// A place for one more watch.
+    fn place(&self) -> Result<Slot, Fault> {
+        let slots = &self.shared.watch_slots;
+        if self.by_id.len() >= self.shared.config.limits.stream_watches_max {
+            slots.refuse();
+            return Err(Fault::TooManyStreamWatches);
+        }
+        slots.take().ok_or(Fault::TooManyWatches)
     }
 
     /// Counts up, past the ids in use; an id that was given up is not chosen again.

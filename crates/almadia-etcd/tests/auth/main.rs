@@ -31,6 +31,8 @@ fn config() -> Config {
     Config {
         auth: AuthConfig {
             bcrypt_cost: 4,
+            // Tests are wrong on purpose, and often.
+            failed_logins_max: 0,
             ..AuthConfig::default()
         },
         ..Config::default()

@@ -18,12 +18,14 @@ use almadia_etcd::{
 };
 use almadia_store::{Store, View, Views};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
+use std::task::{Context, Poll, ready};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tonic::transport::server::TcpIncoming;
+use tonic::codegen::tokio_stream::Stream;
 use tonic::transport::{Channel, Endpoint};
 
 /// The cluster: above 2^63, as etcd's ids often are.
@@ -187,6 +189,20 @@ impl Backend for Double {
     }
 }
 
+/// Connections as the server has them from its listener.
+struct Incoming(TcpListener);
+
+impl Stream for Incoming {
+    type Item = std::io::Result<TcpStream>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let accepted = ready!(self.0.poll_accept(context));
+        let connection =
+            accepted.and_then(|(connection, _)| connection.set_nodelay(true).map(|()| connection));
+        Poll::Ready(Some(connection))
+    }
+}
+
 /// A served double with clients.
 pub struct Scene {
     pub double: Arc<Double>,
@@ -214,11 +230,8 @@ impl Scene {
         let (stop, stopped) = oneshot::channel();
         let backend = Arc::clone(&double);
         let server = tokio::spawn(async move {
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
             let stopped = async { drop(stopped.await) };
-            serve(backend, config, incoming, stopped)
-                .await
-                .expect("the server serves");
+            serve(backend, config, Incoming(listener), stopped).await;
         });
         let channel = connect(&format!("http://{address}")).await;
         Self {

@@ -8,11 +8,16 @@ mod random;
 #[path = "../raw/mod.rs"]
 mod raw;
 
+mod http2;
+
+mod bounds;
 mod cluster;
 mod compact;
+mod connections;
 mod delete_range;
 mod flood;
 mod garbage;
+mod habits;
 mod limits;
 mod members;
 mod nested;

@@ -2,11 +2,12 @@
 //! line that names the setting and what is allowed. It opens no file and no socket.
 
 use super::auth_token::AuthToken;
+use super::log::LogOutput;
 use super::table::{SETTINGS, Treatment};
 use super::values::{Values, asks_for_nothing};
 use super::{ConfigError, duration, tls, web};
 use almadia_command::GroupId;
-use almadia_etcd::{AuthConfig, TokenKind};
+use almadia_etcd::{AuthConfig, AutoCompaction, Limits, TokenKind};
 use almadia_member::founding::{InitialPeer, InitialState};
 use almadia_server::config::{
     ServerConfig, group_from_token, parse_group, parse_initial_cluster, parse_urls,
@@ -31,6 +32,12 @@ const PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
 const ELECTION_MS_MIN: u64 = 5;
 const ELECTION_MS_MAX: u64 = 50_000;
 const HEARTBEAT_MS_MAX: u64 = ELECTION_MS_MAX / 5;
+
+/// History younger than that is not worth a compaction.
+const COMPACTION_AGE_MIN: Duration = Duration::from_secs(1);
+
+/// Connections beyond the bound that are being refused at the same time.
+const CONNECTIONS_REFUSED_MAX: usize = 256;
 
 /// What etcd adds to twice the election timeout to get a request's time limit.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
@@ -65,6 +72,8 @@ pub struct Settings {
     pub log_level: tracing::Level,
     /// How they are written.
     pub log_format: LogFormat,
+    /// Where they go.
+    pub log_outputs: Vec<LogOutput>,
     /// What the operator should know, one line each.
     pub warnings: Vec<String>,
 }
@@ -76,7 +85,7 @@ impl Settings {
     /// The first thing that is wrong, in one line.
     pub fn from_values(values: &Values) -> Result<Self, ConfigError> {
         refuse(values)?;
-        let server = server(values)?;
+        let mut server = server(values)?;
         server
             .validate()
             .map_err(|error| ConfigError::new(error.to_string()))?;
@@ -85,12 +94,18 @@ impl Settings {
         warnings.extend(server.tls_warnings());
         let mut edge = edge(values)?;
         edge.lease_ttl_min = lease_ttl_min(server.election_ms);
+        // One more is accepted, to make room or to be told; the listener's own bound is only there for those.
+        server.client_connections_max = edge
+            .limits
+            .connections_max
+            .saturating_add(CONNECTIONS_REFUSED_MAX);
         Ok(Self {
             server,
             edge,
             auth_token: auth_token(values)?,
             log_level: log_level(values)?,
             log_format: log_format(values)?,
+            log_outputs: log_outputs(values),
             warnings,
         })
     }
@@ -121,10 +136,13 @@ fn auth(values: &Values) -> Result<AuthConfig, ConfigError> {
     // In etcd 0 means the default.
     let ttl = Duration::from_secs(if ttl == 0 { TOKEN_TTL } else { ttl });
     let defaults = AuthConfig::default();
+    let failures = u64::from(defaults.failed_logins_max);
+    let failures = number(values, "max-failed-logins", failures, 0, u64::from(u32::MAX))?;
     let cost = number(values, "bcrypt-cost", u64::from(defaults.bcrypt_cost), 4, 31)?;
     Ok(AuthConfig {
         tokens: TokenKind::Simple { ttl },
         bcrypt_cost: u32::try_from(cost).expect("at most 31"),
+        failed_logins_max: u32::try_from(failures).expect("bounded by u32::MAX"),
     })
 }
 
@@ -201,18 +219,79 @@ fn edge(values: &Values) -> Result<almadia_etcd::Config, ConfigError> {
         1,
         TXN_OPERATIONS_MAX,
     )?;
-    let streams = u64::from(defaults.concurrent_streams_max);
-    let streams = number(values, "max-concurrent-streams", streams, 1, u64::from(u32::MAX))?;
     Ok(almadia_etcd::Config {
         auth: auth(values)?,
         request_bytes_max: usize::try_from(request_bytes).expect("at most 4 MiB"),
         txn_operations_max: usize::try_from(operations).expect("at most 65536"),
-        concurrent_streams_max: u32::try_from(streams).expect("bounded by u32::MAX"),
+        limits: limits(values, defaults.limits.clone())?,
+        auto_compaction: auto_compaction(values)?,
         keepalive_interval: keepalive_interval(values, defaults.keepalive_interval)?,
         keepalive_timeout: checked_duration(values, "grpc-keepalive-timeout", defaults.keepalive_timeout)?,
         progress_interval: progress_interval(values, defaults.progress_interval)?,
         leaderless_max: LEADERLESS_ELECTIONS * election(values)?,
         ..web::configure(values, defaults)?
+    })
+}
+
+/// Which history is dropped by itself: `8`, `30m` by age (a bare number is hours), `1000` by revisions; `0` none.
+fn auto_compaction(values: &Values) -> Result<AutoCompaction, ConfigError> {
+    let (mode, retention) = ("auto-compaction-mode", "auto-compaction-retention");
+    let by_revision = match written(values, mode).unwrap_or("periodic") {
+        "periodic" => false,
+        "revision" => true,
+        _ => return Err(complain(values, mode, "allowed are periodic and revision")),
+    };
+    let text = written(values, retention).unwrap_or("0");
+    let number: Option<u32> = text.parse().ok();
+    match (by_revision, number) {
+        (_, Some(0)) => Ok(AutoCompaction::Off),
+        (true, Some(revisions)) => Ok(AutoCompaction::Revisions(revisions.into())),
+        (true, None) => Err(complain(values, retention, "allowed is a number of revisions")),
+        (false, Some(hours)) => Ok(AutoCompaction::Age(Duration::from_secs(u64::from(hours) * 3600))),
+        (false, None) => match duration::parse(text) {
+            Some(Duration::ZERO) => Ok(AutoCompaction::Off),
+            Some(age) if age >= COMPACTION_AGE_MIN => Ok(AutoCompaction::Age(age)),
+            _ => Err(complain(
+                values,
+                retention,
+                "allowed are hours or a duration of 1s or more, like 30m",
+            )),
+        },
+    }
+}
+
+/// What clients may make the member hold.
+fn limits(values: &Values, defaults: Limits) -> Result<Limits, ConfigError> {
+    let count = |name, default| number(values, name, default, 1, u64::from(u32::MAX));
+    let narrow = |number| u32::try_from(number).expect("bounded by u32::MAX");
+    let wide = |number| usize::try_from(number).expect("a u32 is an address");
+    let time = |name: &str, default: Duration| -> Result<Duration, ConfigError> {
+        let time = checked_duration(values, name, default)?;
+        // etcd's 0 for "never".
+        Ok(if time.is_zero() { NEVER } else { time })
+    };
+    Ok(Limits {
+        connections_max: wide(count("max-client-connections", defaults.connections_max as u64)?),
+        streams_max: narrow(count("max-concurrent-streams", defaults.streams_max.into())?),
+        header_timeout: time("client-header-timeout", defaults.header_timeout)?,
+        body_timeout: time("client-body-timeout", defaults.body_timeout)?,
+        idle_timeout: time("client-idle-timeout", defaults.idle_timeout)?,
+        watches_max: wide(count("max-watches", defaults.watches_max as u64)?),
+        stream_watches_max: wide(count(
+            "max-watches-per-stream",
+            defaults.stream_watches_max as u64,
+        )?),
+        leases_max: wide(count("max-leases", defaults.leases_max as u64)?),
+        answer_bytes_max: wide(count("max-answer-bytes", defaults.answer_bytes_max as u64)?),
+        unfinished_bytes_max: wide(count(
+            "max-unfinished-bytes",
+            defaults.unfinished_bytes_max as u64,
+        )?),
+        cancelled_per_second_max: narrow(count(
+            "max-cancelled-requests",
+            defaults.cancelled_per_second_max.into(),
+        )?),
+        ..defaults
     })
 }
 
@@ -389,6 +468,12 @@ fn log_level(values: &Values) -> Result<tracing::Level, ConfigError> {
             "allowed are debug, info, warn and error",
         )),
     }
+}
+
+fn log_outputs(values: &Values) -> Vec<LogOutput> {
+    let text = written(values, "log-outputs").unwrap_or("default");
+    let outputs = text.split(',').map(str::trim).filter(|output| !output.is_empty());
+    outputs.map(LogOutput::parse).collect()
 }
 
 fn log_format(values: &Values) -> Result<LogFormat, ConfigError> {

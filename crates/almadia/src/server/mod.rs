@@ -1,10 +1,13 @@
 //! `almadia server`: reads its settings as etcd does and runs one member with them. It decides nothing about the cluster.
 
 mod auth_token;
+#[cfg(test)]
+mod command_lines;
 mod config;
 mod duration;
 mod file;
 mod flags;
+mod log;
 mod run;
 mod table;
 #[cfg(test)]
@@ -15,6 +18,7 @@ mod web;
 
 pub use config::{LogFormat, Settings};
 pub use flags::{Flags, with_two_dashes};
+pub use log::LogOutput;
 use values::Values;
 
 /// Settings that cannot be used: one line that names the setting and what is allowed. The process ends with code 2.

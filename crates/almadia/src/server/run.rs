@@ -1,8 +1,8 @@
 //! From settings to a running member: logging, the client protocol on top of the member, the line that says it is ready.
 //! What the member does is decided below.
 
-use super::{Flags, LogFormat, Settings};
-use almadia_etcd::{CertificateName, Originated, ReadError};
+use super::Flags;
+use almadia_etcd::{CertificateName, Limits, Originated, ReadError};
 use almadia_member::Member;
 use almadia_server::clients::{ClientListener, ClientStream};
 use almadia_server::{ServerError, Serving};
@@ -17,6 +17,9 @@ use tonic::codegen::tokio_stream::Stream;
 /// Exit code for settings that cannot be used, as clap has it for flags it does not know.
 const EXIT_USAGE: u8 = 2;
 
+/// Files for everything but clients: the log, the store, peers, and connections that are being refused.
+const FILES_SPARED: u64 = 512;
+
 /// Pause before a member without a leader is asked again whether it can serve.
 const READY_PAUSE: Duration = Duration::from_millis(20);
 
@@ -26,11 +29,14 @@ pub fn run(flags: &Flags) -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return complain(&error, ExitCode::from(EXIT_USAGE)),
     };
-    start_logging(&settings);
+    if let Err(error) = super::log::start(&settings) {
+        return complain(&error, ExitCode::from(EXIT_USAGE));
+    }
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let edge = settings.edge.clone();
+    let mut edge = settings.edge.clone();
+    fit_to_files(&mut edge.limits);
     match almadia_server::run(&settings.server, |serving| serve(serving, edge)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ ServerError::Config(_)) => complain(&error, ExitCode::from(EXIT_USAGE)),
@@ -53,11 +59,8 @@ async fn serve(serving: Serving, edge: almadia_etcd::Config) {
         ..
     } = serving;
     let ready = tokio::spawn(say_when_ready(member.clone(), addresses(&clients)));
-    let result = almadia_etcd::serve(Arc::new(member), edge, Incoming(clients), stop.requested()).await;
+    almadia_etcd::serve(Arc::new(member), edge, Incoming(clients), stop.requested()).await;
     ready.abort();
-    if let Err(error) = result {
-        tracing::error!(%error, "clients cannot be served");
-    }
 }
 
 fn addresses(clients: &ClientListener) -> String {
@@ -94,18 +97,26 @@ impl Stream for Incoming {
     }
 }
 
-/// Messages go to standard error, where supervisors look for them; standard output has the line that says it is ready.
-fn start_logging(settings: &Settings) {
-    // openraft tells every tick at INFO and every missed heartbeat at WARN; what matters of it we tell ourselves.
-    let filter = tracing_subscriber::EnvFilter::new(format!("{},openraft=error", settings.log_level));
-    let builder = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter)
-        .with_target(false);
-    match settings.log_format {
-        LogFormat::Console => builder
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .init(),
-        LogFormat::Json => builder.json().init(),
+/// Each connection takes a file: has as many files as the system allows (what etcd's runtime does by itself), and no more
+/// connections than that.
+fn fit_to_files(limits: &mut Limits) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut files = getrlimit(Resource::Nofile);
+    let before = files.current;
+    files.current = files.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, files) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+        files.current = before;
+    }
+    let room = files
+        .current
+        .map_or(u64::MAX, |files| files.saturating_sub(FILES_SPARED));
+    let room = usize::try_from(room).unwrap_or(usize::MAX).max(1);
+    if room < limits.connections_max {
+        tracing::warn!(
+            connections_max = room,
+            "fewer client connections than --max-client-connections: the system allows no more open files"
+        );
+        limits.connections_max = room;
     }
 }

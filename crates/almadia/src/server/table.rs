@@ -53,10 +53,24 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 }
 
 /// Names that etcd does not know.
-const OWN: &[&str] = &["group"];
+const OWN: &[&str] = &[
+    "group",
+    "max-client-connections",
+    "client-header-timeout",
+    "client-body-timeout",
+    "client-idle-timeout",
+    "max-cancelled-requests",
+    "max-unfinished-bytes",
+    "max-answer-bytes",
+    "max-watches",
+    "max-watches-per-stream",
+    "max-leases",
+    "max-failed-logins",
+];
 
 const NO_DISCOVERY: &str = "members are named by --initial-cluster";
 const OTHER_STORE: &str = "the store has no such part";
+const LOG_FILES: &str = "files are opened for appending: let logrotate copy and truncate them";
 const NOT_YET: &str = "not offered yet";
 const ALWAYS: &str = "always so";
 
@@ -190,7 +204,77 @@ pub const SETTINGS: &[Setting] = &[
     used(
         "max-concurrent-streams",
         "COUNT",
-        "Most requests in flight on one connection [default: 4294967295]",
+        "Most requests in flight on one connection [default: 1000]",
+    ),
+    used(
+        "max-client-connections",
+        "COUNT",
+        "Most client connections; the idlest gives way to one more [default: 16384]",
+    ),
+    used(
+        "client-header-timeout",
+        "DURATION",
+        "How long a client may take for a request's headers; 0 for ever [default: 10s]",
+    ),
+    used(
+        "client-body-timeout",
+        "DURATION",
+        "How long a client may take for the rest of a message; 0 for ever [default: 1m]",
+    ),
+    used(
+        "client-idle-timeout",
+        "DURATION",
+        "A connection without requests is closed after this long; 0 never [default: 10m]",
+    ),
+    used(
+        "max-cancelled-requests",
+        "COUNT",
+        "Requests each second that one connection's client may give up [default: 2000]",
+    ),
+    used(
+        "max-unfinished-bytes",
+        "BYTES",
+        "Most bytes of requests that have not arrived whole, together [default: 268435456]",
+    ),
+    used(
+        "max-answer-bytes",
+        "BYTES",
+        "Most memory of large answers beside the store; more wait their turn [default: 268435456]",
+    ),
+    used(
+        "max-watches",
+        "COUNT",
+        "Most watches on this member [default: 500000]",
+    ),
+    used(
+        "max-watches-per-stream",
+        "COUNT",
+        "Most watches on one stream [default: 100000]",
+    ),
+    used(
+        "max-leases",
+        "COUNT",
+        "Most leases in the store [default: 1000000]",
+    ),
+    used(
+        "max-failed-logins",
+        "COUNT",
+        "Wrong passwords of one user from one address in a minute; 0 any number [default: 10]",
+    ),
+    used(
+        "auto-compaction-mode",
+        "MODE",
+        "`periodic` drops history by age, `revision` by number of revisions [default: periodic]",
+    ),
+    used(
+        "auto-compaction-retention",
+        "AGE|COUNT",
+        "History to keep: hours, a duration like 30m, or revisions; 0 all of it [default: 0]",
+    ),
+    used(
+        "log-outputs",
+        "WHERE,..",
+        "Where messages go: stderr, stdout, files [default: stderr]",
     ),
     used(
         "grpc-keepalive-interval",
@@ -362,14 +446,6 @@ pub const SETTINGS: &[Setting] = &[
     ignored("discovery-password", NO_DISCOVERY),
     ignored_switch("strict-reconfig-check", ALWAYS),
     ignored_switch("pre-vote", ALWAYS),
-    ignored(
-        "auto-compaction-retention",
-        "not offered yet: history is kept until a client compacts it",
-    ),
-    ignored(
-        "auto-compaction-mode",
-        "not offered yet: history is kept until a client compacts it",
-    ),
     ignored_switch("enable-v2", "there is no v2 API"),
     ignored("v2-deprecation", "there is no v2 API"),
     ignored("enable-v2v3", "there is no v2 API"),
@@ -381,9 +457,8 @@ pub const SETTINGS: &[Setting] = &[
     ignored("metrics", NOT_YET),
     ignored("listen-metrics-urls", NOT_YET),
     ignored("logger", "see --log-format"),
-    ignored("log-outputs", "the log goes to standard error"),
-    ignored_switch("enable-log-rotation", "the log goes to standard error"),
-    ignored("log-rotation-config-json", "the log goes to standard error"),
+    ignored_switch("enable-log-rotation", LOG_FILES),
+    ignored("log-rotation-config-json", LOG_FILES),
     ignored("log-package-levels", "see --log-level"),
     ignored("warning-apply-duration", NOT_YET),
     ignored("warning-unary-request-duration", NOT_YET),

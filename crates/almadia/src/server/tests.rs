@@ -7,7 +7,11 @@ use clap::{Args, FromArgMatches};
 use std::time::Duration;
 
 /// What a command line means, with this environment and this config file.
-fn load_all(line: &str, environment: &[(&str, &str)], document: &str) -> Result<Settings, ConfigError> {
+pub(super) fn load_all(
+    line: &str,
+    environment: &[(&str, &str)],
+    document: &str,
+) -> Result<Settings, ConfigError> {
     let arguments = ["server"]
         .into_iter()
         .chain(line.split_whitespace())
@@ -28,13 +32,13 @@ fn load_all(line: &str, environment: &[(&str, &str)], document: &str) -> Result<
 }
 
 #[track_caller]
-fn load(line: &str) -> Settings {
+pub(super) fn load(line: &str) -> Settings {
     load_all(line, &[], "").unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
 /// The complaint about a command line, which must name `flag`.
 #[track_caller]
-fn complaint(line: &str, flag: &str) -> String {
+pub(super) fn complaint(line: &str, flag: &str) -> String {
     let error = load_all(line, &[], "").expect_err(line).to_string();
     assert!(error.contains(flag) && !error.contains('\n'), "{line}: {error}");
     error

@@ -8,6 +8,7 @@ mod demo;
 mod deployment;
 mod disturbances;
 mod etcdctl;
+mod hostile;
 mod identity;
 mod membership;
 mod recovery;
