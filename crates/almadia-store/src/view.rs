@@ -239,11 +239,9 @@ impl View {
         if entry.newest.position() == record.position() {
             return true;
         }
-        let Some(older) = entry.older.filter(|older| older.contains(record)) else {
-            return false;
-        };
-        let next = older.after(record).unwrap_or(entry.newest);
-        next.mod_revision() > self.compacted
+        entry
+            .after(record)
+            .is_some_and(|next| next.mod_revision() > self.compacted)
     }
 
     /// Whether compaction has yet to drop versions at or below the compacted revision.

@@ -1,7 +1,8 @@
 //! Building an index from sorted entries, without searching.
 
 use super::Index;
-use super::node::{INNER_MAX, Inner, LEAF_MAX, Leaf, Node};
+use super::leaf::{LEAF_MAX, Leaf};
+use super::node::{INNER_MAX, Inner, Node};
 use super::separators::between;
 use crate::history::History;
 use crate::record::Record;
@@ -54,9 +55,8 @@ impl Level {
 
     fn add_leaf(&mut self, leaf: Leaf) {
         if let Some(Node::Leaf(left)) = self.nodes.last() {
-            let last = left.newest.get(left.newest.len() - 1);
-            self.separators
-                .push(between(last.key(), leaf.newest.get(0).key()).to_vec());
+            let last = left.key(left.len() - 1);
+            self.separators.push(between(last, leaf.key(0)).to_vec());
         }
         self.nodes.push(Node::Leaf(Arc::new(leaf)));
     }
@@ -66,12 +66,12 @@ fn leaves(entries: impl Iterator<Item = (Record, Option<History>)>) -> Level {
     let mut level = Level::default();
     let mut leaf = Leaf::empty();
     for (newest, older) in entries {
-        if leaf.newest.len() == LEAF_FILL {
+        if leaf.len() == LEAF_FILL {
             level.add_leaf(std::mem::replace(&mut leaf, Leaf::empty()));
         }
-        leaf.insert(leaf.newest.len(), newest, older.map(Arc::new));
+        leaf.insert(leaf.len(), newest, older.map(Arc::new));
     }
-    if leaf.newest.len() > 0 {
+    if leaf.len() > 0 {
         level.add_leaf(leaf);
     }
     level

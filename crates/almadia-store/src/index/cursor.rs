@@ -1,6 +1,7 @@
 //! Walking entries in key order, or against it, finding each only when it is asked for.
 
-use super::node::{Inner, Leaf, Node, Touch};
+use super::leaf::Leaf;
+use super::node::{Inner, Node, Touch};
 use super::{EntryRef, Span};
 
 /// A place in the tree: the way down, and a slot in a leaf.
@@ -59,7 +60,7 @@ impl<'a> Place<'a> {
             if child > 0 {
                 self.way.push((inner, child - 1));
                 self.descend(inner.child(child - 1), |inner| inner.len() - 1);
-                self.slot = self.leaf.newest.len() - 1;
+                self.slot = self.leaf.len() - 1;
                 self.leaf.touch();
                 return;
             }
@@ -107,7 +108,7 @@ impl<'a> Iterator for Forward<'a> {
     fn next(&mut self) -> Option<EntryRef<'a>> {
         self.left = self.left.checked_sub(1)?;
         let place = self.place.as_mut()?;
-        if place.slot == place.leaf.newest.len() {
+        if place.slot == place.leaf.len() {
             place.next_leaf();
         }
         let entry = place.entry();

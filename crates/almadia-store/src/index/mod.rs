@@ -9,6 +9,8 @@
 
 mod build;
 mod cursor;
+mod entry;
+mod leaf;
 mod node;
 mod remove;
 mod separators;
@@ -18,14 +20,15 @@ mod tests;
 mod upsert;
 
 use crate::bounds::{Bounds, End};
-use crate::history::History;
 use crate::record::Record;
 use almadia_command::Revision;
-use node::{Leaf, Node};
+use leaf::Leaf;
+use node::Node;
 use std::ops::{Add, AddAssign, Sub};
 use triomphe::Arc;
 
 pub(crate) use cursor::{Backward, Forward};
+pub(crate) use entry::EntryRef;
 
 /// How many there are in some part of the index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,24 +74,6 @@ pub(crate) struct Span {
     first: u64,
     /// What is in it.
     pub(crate) inside: Counts,
-}
-
-/// One key's versions.
-#[derive(Clone, Copy)]
-pub(crate) struct EntryRef<'a> {
-    pub(crate) newest: &'a Record,
-    pub(crate) older: Option<&'a History>,
-}
-
-impl<'a> EntryRef<'a> {
-    /// The version that a read sees: at a revision, or (`None`) the newest. `None` when the key is not there.
-    pub(crate) fn at(self, revision: Option<Revision>) -> Option<&'a Record> {
-        let seen = match revision {
-            Some(revision) if self.newest.mod_revision() > revision => self.older?.at(revision)?,
-            _ => self.newest,
-        };
-        (!seen.is_tombstone()).then_some(seen)
-    }
 }
 
 /// The tree. See the module.

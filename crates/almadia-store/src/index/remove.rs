@@ -1,6 +1,7 @@
 //! Dropping the versions that a compaction has made unreadable.
 
-use super::node::{INNER_MAX, Inner, LEAF_MAX, Leaf, Node};
+use super::leaf::{LEAF_MAX, Leaf};
+use super::node::{INNER_MAX, Inner, Node};
 use super::{Counts, Index};
 use crate::record::Record;
 use triomphe::Arc;
@@ -47,10 +48,7 @@ impl Index {
         let Some(entry) = self.get(record.key()) else {
             return false;
         };
-        let oldest = entry
-            .older
-            .and_then(|older| older.oldest())
-            .unwrap_or(entry.newest);
+        let oldest = entry.oldest();
         oldest.position() < record.position()
             || (record.is_tombstone() && oldest.position() == record.position())
     }
@@ -87,8 +85,8 @@ fn settle_in_leaf(leaf: &mut Leaf, record: &Record) -> Dropped {
         }
     });
     // The newest version stays unless it is the tombstone that has just become the last word on its key.
-    let newest = leaf.newest.get(slot);
-    if leaf.older(slot).is_none() && goes(newest) {
+    let newest = leaf.newest(slot);
+    if leaf.history(slot).is_none() && goes(newest) {
         assert!(
             newest.is_tombstone(),
             "the newest version of a live key is never dropped"
@@ -115,7 +113,7 @@ fn merge_if_small(inner: &mut Inner, at: usize) {
         return;
     }
     let fits = |left: usize| match (inner.child(left), inner.child(left + 1)) {
-        (Node::Leaf(left), Node::Leaf(right)) => left.newest.len() + right.newest.len() <= LEAF_MAX,
+        (Node::Leaf(left), Node::Leaf(right)) => left.len() + right.len() <= LEAF_MAX,
         (Node::Inner(left), Node::Inner(right)) => left.len() + right.len() <= INNER_MAX,
         _ => unreachable!("all leaves are equally deep"),
     };
@@ -131,7 +129,7 @@ fn merge(inner: &mut Inner, at: usize) {
     let counts = inner.counts_of(at) + inner.counts_of(at + 1);
     let (right, separator) = inner.remove(at + 1);
     match (inner.child_mut(at), &right) {
-        (Node::Leaf(left), Node::Leaf(right)) => Arc::make_mut(left).append(right),
+        (Node::Leaf(left), Node::Leaf(right)) => Arc::make_mut(left).append(Leaf::clone(right)),
         (Node::Inner(left), Node::Inner(right)) => Arc::make_mut(left).append(&separator, right),
         _ => unreachable!("all leaves are equally deep"),
     }

@@ -32,8 +32,10 @@ impl<T, const N: usize> Slots<T, N> {
         self.items[at].as_mut().expect("a slot below the length is taken")
     }
 
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
-        self.items[..self.len].iter().flatten()
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator {
+        self.items[..self.len]
+            .iter()
+            .map(|item| item.as_ref().expect("a slot below the length is taken"))
     }
 
     pub(super) fn replace(&mut self, at: usize, item: T) -> T {
@@ -78,8 +80,17 @@ impl<T, const N: usize> Slots<T, N> {
 
     /// Adds everything of `right`, which must fit.
     pub(super) fn append(&mut self, right: Self) {
-        for item in right.items.into_iter().flatten() {
+        for item in right {
             self.push(item);
         }
+    }
+}
+
+impl<T, const N: usize> IntoIterator for Slots<T, N> {
+    type Item = T;
+    type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<T>, N>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.into_iter().flatten()
     }
 }

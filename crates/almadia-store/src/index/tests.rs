@@ -3,6 +3,7 @@
 use super::node::Node;
 use super::remove::Dropped;
 use super::*;
+use crate::history::History;
 use crate::record::RecordParts;
 use almadia_command::LeaseId;
 use proptest::prelude::*;
@@ -29,12 +30,13 @@ fn check(index: &Index) {
         assert!(root || node.len() > 0, "only the root may be empty");
         let inner = match node {
             Node::Leaf(leaf) => {
-                let keys: Vec<&[u8]> = leaf.newest.iter().map(|record| record.key()).collect();
+                let keys: Vec<&[u8]> = (0..leaf.len()).map(|slot| leaf.key(slot)).collect();
                 assert!(keys.windows(2).all(|pair| pair[0] < pair[1]), "keys ascend");
                 let inside =
                     |key: &&[u8]| low.is_none_or(|low| low <= *key) && high.is_none_or(|high| *key < high);
                 assert!(keys.iter().all(inside), "keys lie between the separators");
-                let live = leaf.newest.iter().filter(|record| !record.is_tombstone()).count() as u64;
+                let newest = (0..leaf.len()).map(|slot| leaf.newest(slot));
+                let live = newest.filter(|record| !record.is_tombstone()).count() as u64;
                 let counts = Counts {
                     entries: keys.len() as u64,
                     live,
@@ -77,12 +79,28 @@ fn check(index: &Index) {
 
 fn versions(entry: EntryRef<'_>) -> Vec<Record> {
     let mut all = Vec::new();
-    let mut history = entry.older.cloned();
+    let mut history = entry.leaf.history(entry.slot).cloned();
     while let Some(oldest) = history.as_mut().and_then(History::drop_oldest) {
         all.push(oldest);
     }
+    let superseded: Vec<&Record> = entry.leaf.superseded(entry.slot).collect();
+    all.extend(superseded.into_iter().rev().cloned());
     all.push(entry.newest.clone());
+    check_neighbours(entry, &all);
     all
+}
+
+/// Every version knows the next one, and what is no version has none.
+fn check_neighbours(entry: EntryRef<'_>, all: &[Record]) {
+    assert_eq!(Some(entry.oldest()), all.first());
+    for pair in all.windows(2) {
+        assert_eq!(entry.after(&pair[0]), Some(&pair[1]));
+        let between = record(entry.newest.key(), pair[0].mod_revision().0 + 1, false);
+        if between.position() != pair[1].position() {
+            assert_eq!(entry.after(&between), None);
+        }
+    }
+    assert_eq!(entry.after(entry.newest), None);
 }
 
 fn content(index: &Index) -> Model {
@@ -290,5 +308,25 @@ fn keys_in_order_fill_their_leaves() {
             Node::Inner(inner) => (0..inner.len()).map(|at| leaves(inner.child(at))).sum(),
         }
     }
-    assert!(leaves(&index.root) <= 10_000_usize.div_ceil(node::LEAF_MAX) + 1);
+    assert!(leaves(&index.root) <= 10_000_usize.div_ceil(leaf::LEAF_MAX) + 1);
+}
+
+/// Each slot's fresh versions are found, in any mixture and at any number of them.
+#[test]
+fn fresh_versions_are_found_by_their_slot() {
+    let mut index = Index::default();
+    let keys: Vec<Vec<u8>> = (0..leaf::LEAF_MAX as u16).map(name).collect();
+    let mut model = Model::new();
+    let mut main = 1;
+    for round in 0..40_usize {
+        for (at, key) in keys.iter().enumerate() {
+            if (at * 7 + round * 5) % 3 == 0 {
+                main += 1;
+                change(&mut index, &mut model, key, main, (at + round) % 5 == 0);
+                let kept = index.clone();
+                assert_eq!(content(&kept), model);
+            }
+        }
+        check(&index);
+    }
 }

@@ -1,6 +1,7 @@
 //! Adding a version.
 
-use super::node::{INNER_MAX, Inner, LEAF_MAX, Leaf, Node};
+use super::leaf::{LEAF_MAX, Leaf};
+use super::node::{INNER_MAX, Inner, Node};
 use super::separators::between;
 use super::{Counts, Index};
 use crate::record::Record;
@@ -79,9 +80,10 @@ fn upsert_in_leaf(
 ) -> (Upserted, Split) {
     let slot = match leaf.find(key) {
         Ok(slot) => {
-            let record = make(Some(leaf.newest.get(slot)));
+            let previous = leaf.newest(slot).clone();
+            let record = make(Some(&previous));
             assert_eq!(record.key(), key, "a version is added to its own key");
-            let previous = leaf.supersede(slot, record.clone());
+            leaf.supersede(slot, record.clone());
             return (
                 Upserted {
                     record,
@@ -98,7 +100,7 @@ fn upsert_in_leaf(
         record: record.clone(),
         previous: None,
     };
-    if !leaf.newest.is_full() {
+    if !leaf.is_full() {
         leaf.insert(slot, record, None);
         return (done, None);
     }
@@ -119,8 +121,7 @@ fn split_leaf(leaf: &mut Leaf, slot: usize, record: Record) -> (Vec<u8>, Node) {
     } else {
         leaf.insert(slot, record, None);
     }
-    let last = leaf.newest.get(leaf.newest.len() - 1);
-    let separator = between(last.key(), right.newest.get(0).key()).to_vec();
+    let separator = between(leaf.key(leaf.len() - 1), right.key(0)).to_vec();
     (separator, Node::Leaf(Arc::new(right)))
 }
 
