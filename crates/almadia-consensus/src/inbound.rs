@@ -23,7 +23,12 @@ use openraft::storage::Snapshot;
 use prost::Message;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+
+/// A question waits this long at most for what it needs synced: a log without room may keep it for ever, and the peer
+/// has long asked again.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Answers questions until the peer is gone, or asks for votes although it was removed: on its next connection it is
 /// told so. Votes wait until the hold after a start is over; those for whom the leader hands over to do not.
@@ -59,7 +64,10 @@ pub async fn serve_control(
             if may_wait {
                 hold.is_over().await;
             }
-            let say = Some(answer(&raft, ask).await);
+            let Ok(say) = tokio::time::timeout(ANSWER_LIMIT, answer(&raft, ask)).await else {
+                return;
+            };
+            let say = Some(say);
             // The peer may be gone; then it asks again elsewhere.
             let _ = send.send(control::encode(&Answer { number, say })).await;
         });
@@ -146,12 +154,21 @@ pub async fn serve_append(raft: Raft, shut: watch::Receiver<bool>, from: MemberI
         },
     );
     let mut answers = pin!(raft.stream_append(batches));
-    while let Some(answer) = answers.next().await {
+    loop {
+        let answer = tokio::select! {
+            biased;
+            answer = answers.next() => answer,
+            // A log without room may keep an answer for ever, and nobody waits for it any more.
+            () = send.closed() => return,
+        };
         let answer = match answer {
-            Ok(Err(openraft::raft::StreamAppendError::Conflict(at))) if planted(Bug::ConflictAsSuccess) => {
+            None => return,
+            Some(Ok(Err(openraft::raft::StreamAppendError::Conflict(at))))
+                if planted(Bug::ConflictAsSuccess) =>
+            {
                 Ok(Ok(Some(at)))
             }
-            other => other,
+            Some(answer) => answer,
         };
         match answer {
             Ok(answer) if send.send(encode_answer(&answer)).await.is_ok() => {}

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use almadia_command::{LogIndex, Term};
 use almadia_disk::Disk;
@@ -47,9 +48,11 @@ pub(crate) struct State {
     /// The size of the next spare.
     pub spare_bytes: u64,
     /// Bounded by what the callers have in flight: the proposal queue and the append window of the consensus
-    /// library. What is in it is also in the tail.
+    /// library, also while the writer waits for room. What is in it is also in the tail.
     pub queue: Vec<Request>,
     pub is_writer_waiting: bool,
+    /// The writer has a group ready and no room for a new segment.
+    pub waits_for_room: bool,
     pub is_closing: bool,
     pub stopped: Option<Arc<WalError>>,
     pub counters: Counters,
@@ -70,6 +73,7 @@ impl State {
             spare_bytes,
             queue: Vec::new(),
             is_writer_waiting: false,
+            waits_for_room: false,
             is_closing: false,
             stopped: None,
             counters: Counters::default(),
@@ -161,6 +165,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Told when the queue is no longer empty and the writer waits.
     work: Condvar,
+    /// Told when there are new spares, and when the log closes.
+    room: Condvar,
     /// One upkeep at a time.
     pub upkeep: Mutex<()>,
     pub tail_bytes_max: usize,
@@ -174,6 +180,7 @@ impl Shared {
             disk,
             state: Mutex::new(state),
             work: Condvar::new(),
+            room: Condvar::new(),
             upkeep: Mutex::new(()),
             tail_bytes_max: options.tail_bytes_max,
             spares_min: options.spares_min,
@@ -210,9 +217,24 @@ impl Shared {
         }
     }
 
+    /// Sleeps until there may be room for a new segment, `limit` at most; false when the log closes.
+    pub(crate) fn wait_for_room(&self, limit: Duration) -> bool {
+        let state = self.lock();
+        if state.is_closing {
+            return false;
+        }
+        let waited = self.room.wait_timeout(state, limit);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.is_closing
+    }
+
+    pub(crate) fn tell_of_room(&self) {
+        self.room.notify_one();
+    }
+
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.is_closing = true;
         self.wake(state);
+        self.tell_of_room();
     }
 }

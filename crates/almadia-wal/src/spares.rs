@@ -37,7 +37,7 @@ impl Wal {
     /// [`crate::Options::spares_min`]. To be called by the keeper, about once a second and after each purge.
     ///
     /// An error is no danger to what is stored: the call may be repeated. While it keeps failing (the disk is full),
-    /// the member should take no new proposals, as the writer ends when it needs a spare and cannot make one.
+    /// the member should take no new proposals, as the writer waits when it needs a spare and cannot make one.
     pub fn prepare_spares(&self) -> Result<Upkeep, WalError> {
         let _one_at_a_time = self.shared.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let mut upkeep = Upkeep::default();
@@ -45,6 +45,7 @@ impl Wal {
         while self.retire_oldest(&mut upkeep)? {}
         while self.make_missing(&mut upkeep)? {}
         upkeep.ready = self.shared.lock().spares.len() as u64;
+        self.shared.tell_of_room();
         Ok(upkeep)
     }
 
@@ -129,7 +130,7 @@ impl Wal {
 
 /// An attempt that must fail would take all the room there is for as long as it lasts, again and again, and a
 /// checkpoint that could have helped would not get it. When the disk cannot tell, trying is the answer.
-fn check_room(disk: &dyn Disk, name: &str, bytes: u64) -> Result<(), DiskError> {
+pub(crate) fn check_room(disk: &dyn Disk, name: &str, bytes: u64) -> Result<(), DiskError> {
     match disk.space() {
         Ok(space) if space.free_bytes < bytes => Err(DiskError {
             action: "make",

@@ -228,6 +228,12 @@ impl Wal {
         spares + state.segments.iter().map(|segment| segment.bytes).sum::<u64>()
     }
 
+    /// Whether the disk has no room for the segment that the log needs next: what is queued waits, unanswered, and is
+    /// written when there is room.
+    pub fn waits_for_room(&self) -> bool {
+        self.shared.lock().waits_for_room
+    }
+
     /// Whether a write or sync has failed.
     pub fn is_stopped(&self) -> bool {
         self.shared.lock().stopped.is_some()

@@ -1,9 +1,11 @@
 //! The writer: takes the whole queue, writes one frame, syncs once, tells all that wait.
 //!
-//! Never has more than one unsynced frame (what recovery relies on), never tries a failed write or sync again.
+//! Never has more than one unsynced frame (what recovery relies on), never tries a failed write or sync again. Only
+//! making a new file for lack of one is tried again, when the disk was full: until then nothing is answered.
 
 use almadia_command::planted::{Bug, planted};
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use almadia_disk::{Disk, DiskError};
@@ -13,6 +15,7 @@ use crate::log::{Request, Shared};
 use crate::options::GroupStats;
 use crate::positions::{Effect, Place};
 use crate::segment::{self, DIRECTORY, Segment, Spare};
+use crate::spares::check_room;
 use crate::types::{Done, Entry, LogId, Marks};
 use crate::{Observer, Options, WalError};
 
@@ -38,7 +41,10 @@ pub struct Writer {
     /// The newest hint of what is committed.
     hint: Option<LogId>,
     group: Group,
+    /// The group is ready and belongs into a new segment, for which there is no room on the disk.
+    waits_for_room: bool,
     frame_bytes_max: usize,
+    segment_bytes_min: u64,
     life: Box<dyn FnMut() -> u64 + Send>,
     on_fatal: Box<dyn FnMut(&WalError) + Send>,
     observer: Box<dyn Observer>,
@@ -106,6 +112,8 @@ impl Writer {
             entries_done: 0,
             hint: None,
             group: Group::new(marks),
+            waits_for_room: false,
+            segment_bytes_min: options.segment_bytes_min,
             frame_bytes_max: options.frame_bytes_max.min(room),
             life: options.life,
             on_fatal: options.on_fatal,
@@ -122,31 +130,47 @@ impl Writer {
         Ok(is_written)
     }
 
-    /// Takes the whole queue and writes as much as fits into a frame; false when there was nothing. Must be followed
-    /// by [`Writer::step_sync`].
+    /// Takes the whole queue and writes as much as fits into a frame; false when there was nothing, or when there is no
+    /// room on the disk ([`Writer::waits_for_room`]). Otherwise it must be followed by [`Writer::step_sync`].
     pub fn step_write(&mut self) -> Result<bool, WalError> {
-        assert!(
-            !self.group.is_open,
-            "a frame is synced before the next is written"
-        );
-        if self.work.is_empty() && !self.take_queue()? {
-            return Ok(false);
+        if !self.waits_for_room {
+            assert!(
+                !self.group.is_open,
+                "a frame is synced before the next is written"
+            );
+            if self.work.is_empty() && !self.take_queue()? {
+                return Ok(false);
+            }
+            self.group.is_open = true;
+            self.fill();
+            if self.group.frame.is_empty() {
+                return Ok(true);
+            }
+            self.observer.write_begins();
         }
-        self.group.is_open = true;
-        self.fill();
-        if self.group.frame.is_empty() {
-            return Ok(true);
-        }
-        self.observer.write_begins();
         match self.write() {
-            Ok(()) => {
-                if planted(Bug::AckBeforeSync) {
+            Ok(is_written) => {
+                self.note_room(is_written);
+                if is_written && planted(Bug::AckBeforeSync) {
                     self.group.waiting.drain(..).for_each(|done| done(Ok(())));
                 }
-                Ok(true)
+                Ok(is_written)
             }
             Err(_) if planted(Bug::WriteErrorIgnored) => Ok(true),
             Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// Whether the last step found no room for a new segment. Nothing is lost and nothing of what waits is answered;
+    /// the next step tries again.
+    pub fn waits_for_room(&self) -> bool {
+        self.waits_for_room
+    }
+
+    fn note_room(&mut self, is_written: bool) {
+        if self.waits_for_room == is_written {
+            self.waits_for_room = !is_written;
+            self.shared.lock().waits_for_room = !is_written;
         }
     }
 
@@ -223,10 +247,14 @@ impl Writer {
         self.group.waiting.extend(done);
     }
 
-    fn write(&mut self) -> Result<(), DiskError> {
+    /// Writes the group's frame; false, with nothing changed, when that takes a new segment and there is no room for one.
+    fn write(&mut self) -> Result<bool, DiskError> {
         let frame_bytes = padded(self.group.frame.len());
         if self.offset + frame_bytes as u64 > self.current.bytes {
-            self.rotate(frame_bytes as u64)?;
+            let Some(spare) = self.take_spare(HEADER_BYTES + frame_bytes as u64)? else {
+                return Ok(false);
+            };
+            self.rotate(spare)?;
         }
         let crc = self.group.frame.seal(self.current.life, self.offset);
         self.current
@@ -239,12 +267,11 @@ impl Writer {
             frame_bytes,
         });
         (self.offset, self.crc, self.marks) = (self.offset + u64::from(frame_bytes), crc, self.group.marks);
-        Ok(())
+        Ok(true)
     }
 
     /// Goes on in a new segment. All frames of the old one are synced.
-    fn rotate(&mut self, frame_bytes: u64) -> Result<(), DiskError> {
-        let spare = self.take_spare(HEADER_BYTES + frame_bytes)?;
+    fn rotate(&mut self, spare: Spare) -> Result<(), DiskError> {
         let header = Header {
             sequence: self.current.sequence + 1,
             life: (self.life)(),
@@ -263,17 +290,36 @@ impl Writer {
         Ok(())
     }
 
-    fn take_spare(&mut self, bytes_min: u64) -> Result<Spare, DiskError> {
+    /// A spare that is ready, or a new one; None when the disk has no room for one. Making it has touched nothing that
+    /// was ever promised, so of all that can fail here this alone may be tried again.
+    fn take_spare(&mut self, bytes_min: u64) -> Result<Option<Spare>, DiskError> {
         let mut state = self.shared.lock();
         if let Some(position) = state.spares.iter().position(|spare| spare.bytes >= bytes_min) {
-            return Ok(state.spares.remove(position).expect("the position was found"));
+            return Ok(state.spares.remove(position));
         }
+        // Each attempt counts the missed spare once.
+        state.counters.spares_missed += u64::from(!self.waits_for_room);
+        let wanted = state.spare_bytes.max(bytes_min);
+        drop(state);
+        // Where the usual size does not fit, the smallest may.
+        for bytes in [wanted, self.segment_bytes_min.max(bytes_min)] {
+            match self.make_spare(bytes) {
+                Ok(spare) => return Ok(Some(spare)),
+                Err(error) if is_lack_of_room(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    fn make_spare(&self, bytes: u64) -> Result<Spare, DiskError> {
+        let mut state = self.shared.lock();
         let name = segment::spare_name(state.next_spare);
         state.next_spare += 1;
-        state.counters.spares_missed += 1;
-        let bytes = state.spare_bytes.max(bytes_min);
         drop(state);
-        segment::make_spare(&*self.shared.disk, name, bytes)
+        let disk = &*self.shared.disk;
+        check_room(disk, &name, bytes)?;
+        segment::make_spare(disk, name, bytes)
     }
 
     /// Makes the synced group part of what readers find on disk.
@@ -322,6 +368,14 @@ impl Writer {
             done(Err(error.clone()));
         }
     }
+}
+
+/// Whether it is only the disk that is full (or this user's share of it).
+fn is_lack_of_room(error: &DiskError) -> bool {
+    matches!(
+        error.cause.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
 }
 
 impl Drop for Writer {

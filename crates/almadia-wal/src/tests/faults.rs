@@ -75,9 +75,37 @@ fn check_fault(operation: Operation, skip: u64, failure: Failure) -> bool {
         }
         return true;
     }
+    let waits = pair.log.writer.waits_for_room();
+    if waits {
+        assert_ne!(failure, Failure::Io, "{label}: only room is waited for");
+        check_waiting(&mut pair, &label);
+    }
     disk.clear_faults();
     pair.check();
-    false
+    waits
+}
+
+/// A log without room: a loss of power finds what was acknowledged, and with room everything that waits is written.
+fn check_waiting(pair: &mut Pair, label: &str) {
+    assert_eq!(
+        pair.log.fatal.load(std::sync::atomic::Ordering::Relaxed),
+        0,
+        "{label}"
+    );
+    assert!(pair.log.wal.waits_for_room(), "{label}");
+    assert!(pair.history.acknowledged < pair.history.len(), "{label}");
+    for seed in 0..4 {
+        let copy = pair.disk.after_power_loss(Loss::Seeded(seed));
+        copy.clear_faults();
+        let log = open(&copy).unwrap_or_else(|error| panic!("{label}: {error}"));
+        pair.history
+            .expect_prefix(&log, pair.history.acknowledged, pair.history.len());
+    }
+    pair.disk.clear_faults();
+    pair.log.flush();
+    pair.note_acknowledged();
+    assert!(!pair.log.wal.waits_for_room(), "{label}");
+    assert_eq!(pair.history.acknowledged, pair.history.len(), "{label}");
 }
 
 /// Every later call fails, also when the disk would work again.
@@ -98,6 +126,7 @@ fn check_stopped(log: &mut Log) {
 }
 
 /// Promise: after an error nothing is tried again, nothing more is acknowledged, and nothing acknowledged is missing.
+/// The one exception is a full disk where a new segment is needed: then the log waits.
 #[test]
 fn every_fault_stops_the_log() {
     let operations = [
@@ -176,6 +205,67 @@ fn a_full_disk_is_met_by_the_spares() {
         log.wal.prepare_spares().is_ok(),
         "purged segments become spares without new space"
     );
+}
+
+/// Promise: without a spare and without room nothing is acknowledged and nothing ends; room is all it takes to go on.
+#[test]
+fn without_room_it_waits() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk).unwrap();
+    disk.set_capacity(0);
+    for index in 1..=20 {
+        log.append_range(index, index, 1, 3000);
+    }
+    log.flush();
+    log.wal.save_vote(vote(2, 1), log.done(21));
+    for _ in 0..3 {
+        assert!(!log.writer.step().unwrap());
+    }
+    let told = log.told().len();
+    assert!(told < 20 && log.writer.waits_for_room() && log.wal.waits_for_room());
+    assert_eq!(log.read_all().len(), 20, "what waits can be read");
+    assert_eq!(
+        open(&disk.after_power_loss(Loss::Seeded(1)))
+            .unwrap()
+            .read_all()
+            .len(),
+        told
+    );
+    disk.set_capacity(u64::MAX);
+    log.flush();
+    assert_eq!(log.told().last(), Some(&(21, true)));
+    assert!(!log.writer.waits_for_room() && !log.wal.waits_for_room());
+    drop(log);
+    let log = open(&disk).unwrap();
+    assert_eq!(log.read_all().len(), 20);
+    assert_eq!(log.recovered.vote, Some(vote(2, 1)));
+}
+
+/// Promise: a thread whose log has no room goes on when upkeep has made some, and ends when the log closes.
+#[test]
+fn the_thread_goes_on_when_there_is_room_and_ends_when_it_closes() {
+    for has_room in [true, false] {
+        let disk = MemDisk::new();
+        let log = open(&disk).unwrap();
+        disk.set_capacity(0);
+        let thread = spawn_thread(log.writer).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let entries = (1..=20).map(|index| entry(index, 1, 3000)).collect();
+        let done = move |result: Result<(), WalError>| tell.send(result.is_ok()).unwrap();
+        log.wal.append(entries, Box::new(done));
+        while !log.wal.waits_for_room() {
+            std::thread::yield_now();
+        }
+        if has_room {
+            disk.set_capacity(u64::MAX);
+            log.wal.prepare_spares().unwrap();
+        } else {
+            log.wal.close();
+        }
+        assert_eq!(told.recv().unwrap(), has_room);
+        log.wal.close();
+        thread.join().unwrap();
+    }
 }
 
 #[test]
