@@ -31,7 +31,9 @@ impl Options {
     pub fn new(life: Box<dyn FnMut() -> u64 + Send>, on_fatal: Box<dyn FnMut(&WalError) + Send>) -> Self {
         Self {
             segment_bytes_min: 4 * MIB,
-            segment_bytes_max: 64 * MIB,
+            // Two spares and what is left of the newest segment are paid for by every member, however small: larger ones
+            // would only save some of the three syncs at a segment's beginning.
+            segment_bytes_max: 16 * MIB,
             frame_bytes_max: MIB as usize,
             tail_bytes_max: 8 * MIB as usize,
             spares_min: 2,

@@ -38,7 +38,7 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             block_bytes: 256 << 10,
             small_segments_max: 12,
-            reserve_bytes_max: 64 << 20,
+            reserve_bytes_max: 16 << 20,
             slice_blocks: 4,
             slice_keys: 10_000,
         }
