@@ -14,6 +14,8 @@
 #   ALMADIA         the program (default target/release/almadia)
 #   MEMBERS         members of each side (default 3)
 #   DATA_DIR        a directory on a real disk (default a new one under /var/tmp); all data is removed at the end
+#   OWN_DISK_GIB    give each side a file system of its own, of this size, in a file under DATA_DIR: then the bytes that reach the disk are
+#                   counted for each side alone (as root, on Linux with loop devices; it costs both sides a little)
 #   OUT             also write the tables to this Markdown file
 #   FULL            1: disturbances as large as the goals want them unless given (a million revisions compacted, 10,000 of 100,000 leases
 #                   expire, a watcher 500,000 revisions behind); minutes for each round
@@ -55,10 +57,17 @@ case $(stat -f -c %T "$dir") in
 esac
 
 stop() {
+    local file side
     for file in "$dir"/*.pid; do
         [ -e "$file" ] && kill -9 "$(cat "$file")" 2>/dev/null
     done
-    rm -rf "$dir"
+    for side in almadia etcd; do
+        [ -e "$dir/$side.device" ] || continue
+        # Members that were just killed let go of their files a moment later.
+        for _ in $(seq 50); do umount "$dir/$side" 2>/dev/null && break; sleep 0.1; done
+        losetup -d "/dev/$(cat "$dir/$side.device")" || true
+    done
+    ! mountpoint -q "$dir/almadia" && ! mountpoint -q "$dir/etcd" && rm -rf "$dir"
 }
 trap stop EXIT
 trap 'exit 130' INT TERM
@@ -76,6 +85,24 @@ free_port() {
     done
 }
 
+# Makes a side's directory, with OWN_DISK_GIB on a file system of its own.
+make_room() {
+    local side=$1 device
+    mkdir "$dir/$side"
+    [ -n "${OWN_DISK_GIB:-}" ] || return 0
+    # Written, not only made longer: the first write to each part would cost extra.
+    dd if=/dev/zero of="$dir/$side.image" bs=1M count=$((OWN_DISK_GIB * 1024)) status=none
+    device=$(losetup --find --show --direct-io=on "$dir/$side.image")
+    basename "$device" >"$dir/$side.device"
+    mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 "$device"
+    mount "$device" "$dir/$side"
+}
+
+# The words that tell the benchmark a side's device, if it has one.
+device() {
+    [ ! -e "$dir/$1.device" ] || echo "$2" "$(cat "$dir/$1.device")"
+}
+
 # Writes one start script for each member of a side; a start script starts its member and prints its process id.
 prepare() {
     local side=$1 server=$2 extra=$3 member peers="" initial=""
@@ -90,7 +117,7 @@ prepare() {
     for member in $(seq 0 $((members - 1))); do
         local client=http://127.0.0.1:${client_ports[member]} peer=http://127.0.0.1:${peer_ports[member]}
         cat >"$dir/$side-$member.start" <<END
-$server --name $side-$member --data-dir $dir/$side-$member \\
+$server --name $side-$member --data-dir $dir/$side/$member \\
     --listen-client-urls $client --advertise-client-urls $client \\
     --listen-peer-urls $peer --initial-advertise-peer-urls $peer \\
     --initial-cluster ${initial%,} --initial-cluster-token $side $extra >>$dir/$side-$member.log 2>&1 </dev/null &
@@ -124,6 +151,8 @@ describe() {
 }
 
 # --quota-backend-bytes: etcd refuses writes from 2 GiB on, which a benchmark of some minutes can reach.
+make_room almadia
+make_room etcd
 prepare almadia "$almadia_server" ""
 prepare etcd "$ETCD_BIN/etcd" "--log-level error --quota-backend-bytes 8589934592"
 start almadia
@@ -134,11 +163,15 @@ tables=$dir/tables.md
     describe "$@"
     echo
     "$almadia" bench "$@" \
-        --endpoints "$(cat "$dir/almadia.endpoints")" --pids "$(pids almadia)" --name almadia \
-        --versus "$(cat "$dir/etcd.endpoints")" --versus-pids "$(pids etcd)" --versus-name etcd
+        --endpoints "$(cat "$dir/almadia.endpoints")" --pids "$(pids almadia)" --name almadia $(device almadia --disk) \
+        --versus "$(cat "$dir/etcd.endpoints")" --versus-pids "$(pids etcd)" --versus-name etcd $(device etcd --versus-disk)
     echo
     for side in almadia etcd; do
-        echo "Files of all members, $side: $(du -cm "$dir/$side"-?/ | tail -n 1 | cut -f 1) MiB."
+        echo "Files of all members, $side: $(du -sm "$dir/$side" | cut -f 1) MiB."
+        [ -e "$dir/$side.device" ] || continue
+        sync -f "$dir/$side"
+        echo "Written to the disk of $side in all:" \
+            "$(awk -v name="$(cat "$dir/$side.device")" '$3 == name { print int($10 / 2048) }' /proc/diskstats) MiB."
     done
     for side in almadia etcd; do
         [ "$failover_runs" -gt 0 ] || continue

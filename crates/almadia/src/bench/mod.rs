@@ -38,8 +38,8 @@ const VALUE_BYTES_MAX: u64 = 60_000;
     args_conflicts_with_subcommands = true,
     after_help = "\
 Writes keys that begin with almadia-bench. Latency counts from the moment a call should have begun. CPU and memory are
-those of the processes given by --pids, added up; 'disk' is what all disks of this machine wrote. 'generator' is what this
-program itself used: it shares the machine.
+those of the processes given by --pids, added up; 'written' is what the kernel says they wrote, 'disk' what the device given by
+--disk wrote, or all disks of this machine. 'generator' is what this program itself used: it shares the machine.
 
 Examples:
   almadia bench                                         writes with 1, 64, 256 and 1024 clients
@@ -103,6 +103,9 @@ pub struct BenchArguments {
     /// The members' process ids, to measure what they use.
     #[arg(long, value_delimiter = ',', value_name = "PID,…")]
     pub pids: Vec<u32>,
+    /// The device that holds this cluster's data and nothing else, as in /proc/diskstats, to count what is written to it.
+    #[arg(long, value_name = "DEVICE")]
+    pub disk: Option<String>,
     /// What to call this cluster in the tables.
     #[arg(long, value_name = "NAME", default_value = "cluster")]
     pub name: String,
@@ -112,6 +115,9 @@ pub struct BenchArguments {
     /// The other cluster's process ids.
     #[arg(long, value_delimiter = ',', value_name = "PID,…", requires = "versus")]
     pub versus_pids: Vec<u32>,
+    /// The device that holds the other cluster's data.
+    #[arg(long, value_name = "DEVICE", requires = "versus")]
+    pub versus_disk: Option<String>,
     /// What to call the other cluster.
     #[arg(long, value_name = "NAME", default_value = "versus", requires = "versus")]
     pub versus_name: String,

@@ -1,7 +1,8 @@
-//! What processes used, from `/proc`: processor time and memory; and what this machine's disks wrote.
+//! What processes used, from `/proc`: processor time, memory, bytes written; and what disks wrote.
 //!
-//! Bytes are counted at the disks, because the kernel's count for a process (`/proc/PID/io`) takes a whole folio of up to
-//! hundreds of KiB for each small write into one: it showed 250 KiB for a write of which 15 KiB reached the disk. Reads only.
+//! Bytes at a disk of its own are the truth. The kernel's count for a process (`/proc/PID/io`) takes a whole folio of up to
+//! hundreds of KiB for each small write into a file that lies in the page cache (it showed 250 KiB for a write of which 15 KiB
+//! reached the disk), but it is exact for writes past the page cache and leaves other processes out. Reads only.
 //! On a system without `/proc`, or of a foreign process, there are no figures.
 
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct Usage {
     pub memory_bytes: u64,
     /// The most memory it ever had in RAM (VmHWM).
     pub memory_bytes_max: u64,
+    /// Bytes it caused to be written, as the kernel counts them; `None` when it does not tell.
+    pub written_bytes: Option<u64>,
 }
 
 impl Usage {
@@ -34,24 +37,31 @@ impl Usage {
             cpu: Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64),
             memory_bytes: kibibytes("VmRSS:"),
             memory_bytes_max: kibibytes("VmHWM:"),
+            // Another user's process keeps this to itself.
+            written_bytes: read("io").ok().as_deref().and_then(written_by),
         })
     }
 
     /// Of several, added up.
     pub fn of_all(pids: &[u32]) -> Result<Self, String> {
-        pids.iter().try_fold(Self::default(), |sum, pid| {
+        let nothing = Self {
+            written_bytes: Some(0),
+            ..Self::default()
+        };
+        pids.iter().try_fold(nothing, |sum, pid| {
             let one = Self::of(*pid)?;
             Ok(Self {
                 cpu: sum.cpu + one.cpu,
                 memory_bytes: sum.memory_bytes + one.memory_bytes,
                 memory_bytes_max: sum.memory_bytes_max + one.memory_bytes_max,
+                written_bytes: sum.written_bytes.zip(one.written_bytes).map(|(a, b)| a + b),
             })
         })
     }
 }
 
-/// Bytes that all disks of this machine have written since it started.
-pub fn disks_written_bytes() -> Option<u64> {
+/// Bytes that the device `only` has written since this machine started, or all its disks.
+pub fn disks_written_bytes(only: Option<&str>) -> Option<u64> {
     let is_disk = |name: &str| {
         // Stacked devices would count twice what the disks below them write.
         let is_stacked = ["loop", "ram", "zram", "dm-", "md"]
@@ -59,8 +69,15 @@ pub fn disks_written_bytes() -> Option<u64> {
             .any(|prefix| name.starts_with(prefix));
         !is_stacked && std::path::Path::new("/sys/block").join(name).exists()
     };
-    let sectors = sectors_written(&std::fs::read_to_string("/proc/diskstats").ok()?, is_disk)?;
+    let counts = |name: &str| only.map_or_else(|| is_disk(name), |only| name == only);
+    let sectors = sectors_written(&std::fs::read_to_string("/proc/diskstats").ok()?, counts)?;
     Some(sectors * SECTOR_BYTES)
+}
+
+/// What a process caused to be written, without what was taken back before it reached the disk.
+fn written_by(io: &str) -> Option<u64> {
+    let written = number_after(io, "write_bytes:")?;
+    Some(written.saturating_sub(number_after(io, "cancelled_write_bytes:")?))
 }
 
 /// The sectors written by all devices that count; `None` when there is no such device.
@@ -105,6 +122,13 @@ mod tests {
             (number_after(status, "VmHWM:"), number_after(status, "VmSwap:")),
             (Some(200), None)
         );
+    }
+
+    #[test]
+    fn bytes_that_were_taken_back_are_not_counted() {
+        let io = "wchar: 9000\nread_bytes: 1\nwrite_bytes: 8192\ncancelled_write_bytes: 4096\n";
+        assert_eq!(written_by(io), Some(4096));
+        assert_eq!(written_by("write_bytes: 8192\n"), None);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub struct Memory {
     pub usage: Usage,
 }
 
-const HEADER: [&str; 13] = [
+const HEADER: [&str; 14] = [
     "workload",
     "clients",
     "side",
@@ -42,6 +42,7 @@ const HEADER: [&str; 13] = [
     "p99.9 ms",
     "max ms",
     "disk B/op",
+    "written B/op",
     "generator µs/op",
     "failed",
 ];
@@ -196,6 +197,7 @@ fn figures(figures: &Figures, is_ratio: bool) -> Vec<String> {
         figures.p99_ms,
         figures.p99_9_ms,
         figures.max_ms,
+        figures.disk_bytes,
         figures.written_bytes,
         figures.generator_cpu_us,
     ];
@@ -223,6 +225,7 @@ fn figures_json(figures: &Figures) -> Value {
         "p99_ms": figures.p99_ms,
         "p99_9_ms": figures.p99_9_ms,
         "max_ms": figures.max_ms,
+        "disk_bytes_per_op": figures.disk_bytes,
         "written_bytes_per_op": figures.written_bytes,
         "generator_cpu_us_per_op": figures.generator_cpu_us,
     })

@@ -86,12 +86,10 @@ fn render(cells: &[Cell], disturbed: &[disturbance::table::Cell], memory: &[Memo
 }
 
 fn targets(arguments: &BenchArguments, global: &Global) -> Result<Vec<Target>, CommandError> {
-    let mut targets = vec![Target::new(
-        &arguments.name,
-        &global.endpoints,
-        &arguments.pids,
-        global,
-    )?];
+    let mut targets = vec![
+        Target::new(&arguments.name, &global.endpoints, &arguments.pids, global)?
+            .on_disk(arguments.disk.as_deref())?,
+    ];
     if !arguments.versus.is_empty() {
         let other = Target::new(
             &arguments.versus_name,
@@ -99,7 +97,7 @@ fn targets(arguments: &BenchArguments, global: &Global) -> Result<Vec<Target>, C
             &arguments.versus_pids,
             global,
         )?;
-        targets.push(other);
+        targets.push(other.on_disk(arguments.versus_disk.as_deref())?);
     }
     Ok(targets)
 }
@@ -300,6 +298,7 @@ fn of_events(slice: &SliceResult) -> Option<SliceResult> {
         events: None,
         seconds: slice.seconds,
         server_cpu: None,
+        disk_bytes: None,
         written_bytes: None,
         generator_cpu: None,
     })

@@ -46,7 +46,9 @@ pub struct SliceResult {
     pub seconds: f64,
     /// Processor time of the members, if their processes are known.
     pub server_cpu: Option<Duration>,
-    /// Bytes this machine's disks wrote.
+    /// Bytes the side's disk wrote, or all disks of this machine.
+    pub disk_bytes: Option<u64>,
+    /// Bytes the members wrote, if their processes are known.
     pub written_bytes: Option<u64>,
     /// Processor time of the generator, if it belongs to this load alone.
     pub generator_cpu: Option<Duration>,
@@ -188,7 +190,7 @@ pub struct Sample {
     pub servers: Option<Usage>,
     /// By this program.
     pub generator: Usage,
-    written_bytes: Option<u64>,
+    disk_bytes: Option<u64>,
 }
 
 #[cfg(test)]
@@ -199,7 +201,7 @@ impl Sample {
             at,
             servers: None,
             generator: Usage::default(),
-            written_bytes: None,
+            disk_bytes: None,
         }
     }
 }
@@ -216,7 +218,7 @@ pub fn sample_at(moment: Instant, target: &Target) -> Result<Sample, CommandErro
         at: Instant::now(),
         servers,
         generator,
-        written_bytes: disks_written_bytes(),
+        disk_bytes: disks_written_bytes(target.disk.as_deref()),
     })
 }
 
@@ -229,16 +231,18 @@ fn result(slice: &Slice, load: Load, before: &Sample, after: &Sample) -> SliceRe
         .max(1e-9);
     let scale = slice.duration.as_secs_f64() / sampled;
     let used = before.servers.zip(after.servers);
+    let bytes = |before: Option<u64>, after: Option<u64>| {
+        let (before, after) = before.zip(after)?;
+        Some((after.saturating_sub(before) as f64 * scale) as u64)
+    };
     let generator_cpu = after.generator.cpu.saturating_sub(before.generator.cpu);
     SliceResult {
         load,
         events: None,
         seconds: slice.duration.as_secs_f64(),
         server_cpu: used.map(|(before, after)| after.cpu.saturating_sub(before.cpu).mul_f64(scale)),
-        written_bytes: before
-            .written_bytes
-            .zip(after.written_bytes)
-            .map(|(before, after)| (after.saturating_sub(before) as f64 * scale) as u64),
+        disk_bytes: bytes(before.disk_bytes, after.disk_bytes),
+        written_bytes: used.and_then(|(before, after)| bytes(before.written_bytes, after.written_bytes)),
         generator_cpu: Some(generator_cpu.mul_f64(scale)),
     }
 }

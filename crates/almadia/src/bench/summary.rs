@@ -26,7 +26,9 @@ pub struct Figures {
     pub p99_9_ms: Option<f64>,
     /// The slowest (not a median).
     pub max_ms: Option<f64>,
-    /// Bytes written by this machine's disks per operation.
+    /// Bytes written by the side's disk, or by all disks of this machine, per operation.
+    pub disk_bytes: Option<f64>,
+    /// Bytes written by all members per operation, as the kernel counts them.
     pub written_bytes: Option<f64>,
     /// Processor time of the generator per operation, in microseconds.
     pub generator_cpu_us: Option<f64>,
@@ -77,6 +79,7 @@ impl Figures {
         let latencies = &slice.load.latencies_ns;
         let quantile = |quantile| Some(latencies.value_at_quantile(quantile) as f64 / 1e6);
         let per_operation = |time: Duration| slice.microseconds_per_operation(time);
+        let bytes_per_operation = |bytes: u64| bytes as f64 / slice.load.operations as f64;
         Self {
             per_second: Some(slice.per_second()),
             server_cpu_us: slice.server_cpu.map(per_operation),
@@ -85,9 +88,8 @@ impl Figures {
             p99_ms: quantile(0.99),
             p99_9_ms: quantile(0.999),
             max_ms: Some(latencies.max() as f64 / 1e6),
-            written_bytes: slice
-                .written_bytes
-                .map(|bytes| bytes as f64 / slice.load.operations as f64),
+            disk_bytes: slice.disk_bytes.map(bytes_per_operation),
+            written_bytes: slice.written_bytes.map(bytes_per_operation),
             generator_cpu_us: slice.generator_cpu.map(per_operation),
         }
     }
@@ -103,6 +105,7 @@ impl Figures {
             p99_ms: of(|one| one.p99_ms),
             p99_9_ms: of(|one| one.p99_9_ms),
             max_ms: of(|one| one.max_ms),
+            disk_bytes: of(|one| one.disk_bytes),
             written_bytes: of(|one| one.written_bytes),
             generator_cpu_us: of(|one| one.generator_cpu_us),
         }
@@ -118,6 +121,7 @@ impl Figures {
             p99_ms: ratio(self.p99_ms, other.p99_ms),
             p99_9_ms: ratio(self.p99_9_ms, other.p99_9_ms),
             max_ms: ratio(self.max_ms, other.max_ms),
+            disk_bytes: ratio(self.disk_bytes, other.disk_bytes),
             written_bytes: ratio(self.written_bytes, other.written_bytes),
             generator_cpu_us: ratio(self.generator_cpu_us, other.generator_cpu_us),
         }
@@ -150,6 +154,7 @@ mod tests {
             events: None,
             seconds: 2.0,
             server_cpu: Some(Duration::from_millis(cpu_ms)),
+            disk_bytes: Some(2_000),
             written_bytes: Some(1_000),
             generator_cpu: Some(Duration::from_millis(1)),
         }
@@ -160,7 +165,10 @@ mod tests {
         let figures = Figures::of(&slice(1_000, 4, 20));
         assert_eq!(figures.per_second, Some(500.0));
         assert_eq!(figures.server_cpu_us, Some(20.0));
-        assert_eq!(figures.written_bytes, Some(1.0));
+        assert_eq!(
+            (figures.disk_bytes, figures.written_bytes),
+            (Some(2.0), Some(1.0))
+        );
         assert_eq!(figures.generator_cpu_us, Some(1.0));
         assert!((figures.p99_ms.expect("some") - 4.0).abs() < 0.01);
         assert_eq!(Figures::of(&slice(0, 1, 1)).p50_ms, None);

@@ -9,6 +9,7 @@ use almadia_etcd::proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, RangeRequest, RangeResponse, StatusResponse,
 };
 
+use super::process::disks_written_bytes;
 use super::workload::{self, kube, leases};
 use crate::commands::cluster::{Cluster, Repeat, request};
 use crate::commands::error::CommandError;
@@ -35,6 +36,8 @@ pub struct Target {
     pub addresses: Vec<Address>,
     /// Processes of its members; empty: their use is not measured.
     pub pids: Vec<u32>,
+    /// The device with its data; `None`: all disks of this machine are counted.
+    pub disk: Option<String>,
     flags: Global,
 }
 
@@ -50,7 +53,25 @@ impl Target {
             name: name.to_owned(),
             addresses,
             pids: pids.to_vec(),
+            disk: None,
             flags,
+        })
+    }
+
+    /// The same, with its data on a device of its own.
+    ///
+    /// # Errors
+    /// When this machine has no such device.
+    pub fn on_disk(self, disk: Option<&str>) -> Result<Self, CommandError> {
+        if let Some(name) = disk
+            && disks_written_bytes(Some(name)).is_none()
+        {
+            let reason = format!("this machine has no device {name}: see /proc/diskstats for names");
+            return Err(CommandError::usage(reason));
+        }
+        Ok(Self {
+            disk: disk.map(str::to_owned),
+            ..self
         })
     }
 
