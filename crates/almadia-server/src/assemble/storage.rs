@@ -7,7 +7,7 @@ use almadia_store::Store;
 use almadia_store::disk::Keeper;
 use almadia_wal::{Options, Wal, WalError, WalThread, spawn_thread};
 use std::sync::{Arc, Mutex};
-use tracing::info;
+use tracing::{error, info};
 
 /// Log and store, opened and driven.
 pub(super) struct Storage {
@@ -33,6 +33,9 @@ impl Storage {
         let (wal, writer, recovered) = Wal::open(disk.clone(), options)?;
         info!(last = ?recovered.last, "opened the log");
         let (keeper, store) = Keeper::open(disk.clone(), almadia_store::disk::Options::default())?;
+        for damage in keeper.damages() {
+            error!(%damage, "a file of the store is damaged; went back to the state before it and the log. Look at the disk");
+        }
         info!(revision = %store.views().load().revision(), "opened the store");
         // A member that lost its log but not its store would vote without the entries it had acknowledged.
         let applied = store.views().load().applied().0.get();
