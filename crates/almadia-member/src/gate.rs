@@ -1,4 +1,5 @@
-//! The space gate: when the disk is nearly full, commands that store data are refused before they enter the log.
+//! The space gate: when the disk or the memory is nearly full, or the operator's quota is, commands that store data are
+//! refused before they enter the log.
 //!
 //! It opens again by itself. It is a gate on proposing only: a command that is in the log is applied everywhere.
 
@@ -18,20 +19,60 @@ pub enum Room {
     Nothing,
 }
 
+/// What else closes the gate, besides the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The memory this member may use.
+    Memory,
+    /// The operator's bound on live data.
+    Quota,
+}
+
+impl Limit {
+    fn bit(self) -> u8 {
+        match self {
+            Self::Memory => 1,
+            Self::Quota => 2,
+        }
+    }
+}
+
 /// Shared by the upkeep, which closes and opens it, and by whoever proposes.
 #[derive(Clone, Debug, Default)]
 pub struct SpaceGate {
     room: Arc<AtomicU8>,
+    /// A bit for each limit that is reached.
+    reached: Arc<AtomicU8>,
 }
 
 impl SpaceGate {
-    /// Closes or opens the gate; true when that is a change.
+    /// Closes or opens the gate by the room on the disk; true when that is a change.
     pub fn set(&self, room: Room) -> bool {
         self.room.swap(room as u8, Ordering::Relaxed) != room as u8
     }
 
+    /// Closes or opens the gate by a limit; true when that is a change.
+    pub fn set_reached(&self, limit: Limit, is_reached: bool) -> bool {
+        let before = if is_reached {
+            self.reached.fetch_or(limit.bit(), Ordering::Relaxed)
+        } else {
+            self.reached.fetch_and(!limit.bit(), Ordering::Relaxed)
+        };
+        (before & limit.bit() != 0) != is_reached
+    }
+
+    /// Whether a limit closes the gate now.
+    pub fn is_reached(&self, limit: Limit) -> bool {
+        self.reached.load(Ordering::Relaxed) & limit.bit() != 0
+    }
+
     /// Puts are refused.
     pub fn is_closed(&self) -> bool {
+        self.is_disk_short() || self.reached.load(Ordering::Relaxed) != 0
+    }
+
+    /// Puts are refused because of the disk.
+    pub fn is_disk_short(&self) -> bool {
         self.room.load(Ordering::Relaxed) >= Room::Short as u8
     }
 
@@ -102,6 +143,26 @@ mod tests {
             assert_eq!(gate.admits_command(&command), admitted, "{command:?}");
             gate.set(Room::Nothing);
             assert!(!gate.admits_command(&command), "{command:?}");
+            gate.set(Room::Plenty);
+            for limit in [Limit::Memory, Limit::Quota] {
+                assert!(gate.set_reached(limit, true) && !gate.set_reached(limit, true));
+                assert_eq!(gate.admits_command(&command), admitted, "{command:?}");
+                assert!(gate.is_closed() && !gate.is_disk_short());
+                assert!(gate.set_reached(limit, false) && !gate.is_closed());
+            }
         }
+    }
+
+    /// One limit does not open what another closes.
+    #[test]
+    fn limits_do_not_get_into_each_other_s_way() {
+        let gate = SpaceGate::default();
+        gate.set_reached(Limit::Memory, true);
+        gate.set_reached(Limit::Quota, true);
+        gate.set_reached(Limit::Memory, false);
+        assert!(gate.is_closed() && gate.is_reached(Limit::Quota) && !gate.is_reached(Limit::Memory));
+        gate.set(Room::Short);
+        gate.set_reached(Limit::Quota, false);
+        assert!(gate.is_closed());
     }
 }

@@ -292,6 +292,11 @@ impl Member {
         }
     }
 
+    /// Whether the disk is full and the log waits: this member acknowledges nothing until there is room, and then goes on.
+    pub fn log_waits_for_room(&self) -> bool {
+        self.inner.wal.waits_for_room()
+    }
+
     /// A piece of this member's log, for people and for comparing.
     ///
     /// # Errors
@@ -374,6 +379,10 @@ impl Member {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "leadership was not handed over"),
             Err(_) => tracing::warn!("nobody took leadership in time; stopping all the same"),
+        }
+        // Consensus may be waiting for a vote to be synced, which without room never is: closing the log ends that wait.
+        if self.inner.wal.waits_for_room() {
+            self.inner.wal.close();
         }
         self.inner.consensus.shutdown().await;
     }

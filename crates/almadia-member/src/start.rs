@@ -6,6 +6,7 @@ use crate::forward::client;
 use crate::gate::SpaceGate;
 use crate::leader::{Asker, Duties};
 use crate::leases::{LeaseDesk, Lessor, LessorParts};
+use crate::limits::Limits;
 use crate::member::{Inner, Member};
 use crate::membership::steward::Steward;
 use crate::membership::upkeep as membership_upkeep;
@@ -40,6 +41,8 @@ pub struct Ingredients {
     pub settings: Settings,
     /// How long a request waits for its outcome before the answer is "unknown".
     pub request_limit: Duration,
+    /// What it may hold.
+    pub limits: Limits,
     /// Where clients reach it.
     pub client_urls: Vec<String>,
     /// Evenly distributed numbers, for the ids of new members.
@@ -164,7 +167,7 @@ struct Care {
 fn take_care(
     own: MemberId,
     runtime: &Handle,
-    (keeper, wal, disk): (&KeeperHandle, &Wal, Arc<dyn Disk>),
+    (keeper, wal, disk, limits): (&KeeperHandle, &Wal, Arc<dyn Disk>, Limits),
     leading: &Leading,
     heard: &Heard,
 ) -> Care {
@@ -196,6 +199,7 @@ fn take_care(
         wal: wal.clone(),
         disk,
         gate: care.gate.clone(),
+        limits,
         sizes: care.sizes.clone(),
         waiters: heard.waiters.clone(),
     };
@@ -240,7 +244,13 @@ impl Member {
         );
         let proposals = Proposals::new(queue, parts.request_limit);
         let leading = Leading::start(&manner, &consensus, &forward, &proposals, &heard);
-        let care = take_care(own, &runtime, (&keeper, &wal, parts.disk), &leading, &heard);
+        let care = take_care(
+            own,
+            &runtime,
+            (&keeper, &wal, parts.disk, parts.limits),
+            &leading,
+            &heard,
+        );
         let card = membership_upkeep::Card {
             name: parts.name.clone(),
             client_urls: parts.client_urls,

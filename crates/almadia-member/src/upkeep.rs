@@ -4,6 +4,7 @@
 //! All of it is paced by one slow tick and done on the keeper's thread or in slices; none of it delays a request.
 
 use crate::gate::{Room, SpaceGate};
+use crate::limits::Limits;
 use crate::waiters::Waiters;
 use almadia_command::LogIndex;
 use almadia_consensus::{Consensus, Ended, KeeperHandle};
@@ -21,14 +22,15 @@ const TICK: Duration = Duration::from_millis(500);
 /// A checkpoint is made at the latest this long after the first change since the last one.
 const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
 
-/// A checkpoint is made at the latest after this many bytes of log: restart replays them.
-const CHECKPOINT_BYTES: u64 = 128 * 1024 * 1024;
+/// A checkpoint is made at the latest after this many bytes of log: restart replays them, and the log keeps up to twice
+/// as many. Less would make more small segments, which are merged later and so written once more.
+const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Entries kept behind the checkpoint for followers that are a little late; farther ones get a snapshot.
 const KEPT_ENTRIES: u64 = 10_000;
 
 /// The same in bytes, by the average size of an entry: large entries must not keep gigabytes of log.
-const KEPT_BYTES: u64 = 64 * 1024 * 1024;
+const KEPT_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Between two segments whose checksums are looked at again while the member runs.
 const SCRUB_EVERY: Duration = Duration::from_secs(60);
@@ -67,6 +69,8 @@ pub struct Upkeep {
     pub disk: Arc<dyn Disk>,
     /// Closed and opened here.
     pub gate: SpaceGate,
+    /// What else closes it.
+    pub limits: Limits,
     /// Written here.
     pub sizes: Arc<Sizes>,
     /// Where callers who gave up are forgotten now and then.
@@ -132,7 +136,7 @@ impl Upkeep {
         }
         let bytes = self.wal.counters().bytes.saturating_sub(last.bytes);
         // While room is short the log must not outgrow its spares: it is given back after a checkpoint only.
-        let bytes_max = if self.gate.is_closed() {
+        let bytes_max = if self.gate.is_disk_short() {
             self.wal.next_spare_bytes()
         } else {
             let volume = self.disk.space().map_or(u64::MAX, |space| space.total_bytes);
@@ -179,7 +183,7 @@ impl Upkeep {
             return Ok(());
         };
         // A follower that is late gets a snapshot then; better than a log that cannot go on.
-        let kept = if self.gate.is_closed() {
+        let kept = if self.gate.is_disk_short() {
             0
         } else {
             self.kept_entries()
@@ -222,9 +226,13 @@ impl Upkeep {
     ///
     /// What is behind the gate when it closes is in the log or on its way there, and is not stopped: at most 5000
     /// queued proposals of 1.5 MiB each, in practice what arrives between two looks. It goes into the current segment,
-    /// the spares that are ready (2 or more) and, made by the writer itself, those the head room is for.
+    /// the spares that are ready (2 or more) and, made by the writer itself, those the head room is for. A follower takes
+    /// what its leader lets in, whose disk may be larger: its log waits when even those are full.
     async fn watch(&self, files: &Files) {
         loop {
+            let is_far = self
+                .limits
+                .look(&self.gate, self.consensus.view().sizes().live_bytes);
             let pause = match self.disk.space() {
                 Ok(space) => {
                     turned(&files.blind, false);
@@ -237,11 +245,26 @@ impl Upkeep {
                     TICK
                 }
             };
-            tokio::time::sleep(pause).await;
+            self.look_at_log(files);
+            tokio::time::sleep(if is_far { pause } else { LOOK_SHORT }).await;
         }
     }
 
-    /// Sets the gate; how long until the next look.
+    /// A log without room for its next file answers nobody: a person should know.
+    fn look_at_log(&self, files: &Files) {
+        let waits = self.wal.waits_for_room();
+        if turned(&files.log_waits, waits) {
+            if waits {
+                tracing::error!(
+                    "the disk is full and the log waits: this member acknowledges nothing until there is room"
+                );
+            } else {
+                tracing::info!("the log goes on: there is room again");
+            }
+        }
+    }
+
+    /// Sets the gate by the disk; how long until the next look.
     fn look(&self, space: Space, files: &Files) -> Duration {
         let written = self.wal.counters().bytes;
         let need = Need {
@@ -250,11 +273,11 @@ impl Upkeep {
             spares_ready: self.wal.spares_ready(),
             spares_fail: files.spares_fail.load(Ordering::Relaxed),
         };
-        let room = need.room(space, self.gate.is_closed());
+        let room = need.room(space, self.gate.is_disk_short());
         if self.gate.set(room) {
             let free_mib = space.free_bytes / (1024 * 1024);
             match room {
-                Room::Plenty => tracing::info!(free_mib, "the disk has room again: writes are accepted"),
+                Room::Plenty => tracing::info!(free_mib, "the disk has room again"),
                 Room::Short => {
                     tracing::error!(
                         free_mib,
@@ -282,6 +305,8 @@ struct Files {
     /// The last attempt to prepare spares failed.
     spares_fail: AtomicBool,
     garbage_fails: AtomicBool,
+    /// The log has no room for its next file.
+    log_waits: AtomicBool,
     /// The disk does not tell its room.
     blind: AtomicBool,
 }
@@ -349,7 +374,7 @@ mod tests {
     fn large_entries_keep_fewer_of_them() {
         assert_eq!(kept_entries(0, 0), KEPT_ENTRIES);
         assert_eq!(kept_entries(300 * 1000, 1000), KEPT_ENTRIES);
-        assert_eq!(kept_entries(1024 * 1024 * 100, 100), 64);
+        assert_eq!(kept_entries(1024 * 1024 * 100, 100), 32);
     }
 
     const MIB: u64 = 1024 * 1024;

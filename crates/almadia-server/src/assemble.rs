@@ -10,13 +10,14 @@ use crate::chance::Chance;
 use crate::clients::ClientListener;
 use crate::config::{ConfigError, ServerConfig};
 use crate::listen::ListenError;
+use crate::memory;
 use crate::peers::{PeerDialer, PeerListener, Who};
 use crate::signals::Stop;
 use crate::tls::{Acceptor, Certificates, TlsError};
 use almadia_disk::{Disk, DiskError, RealDisk};
 use almadia_member::founding::FoundingError;
 use almadia_member::identity::{Identity, IdentityError};
-use almadia_member::{Ingredients, Member, MemberInfo};
+use almadia_member::{Ingredients, Limits, Member, MemberInfo};
 use founding::Doorman;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -232,6 +233,10 @@ impl Server {
             founders: founders(&identity),
             settings: config.settings(),
             request_limit: config.request_limit,
+            limits: Limits {
+                live_bytes_max: config.quota_bytes,
+                memory: memory::budget(config.memory_bytes_max),
+            },
             drawn,
             client_urls: config.advertise_client_urls.clone(),
             random: Box::new(draw_from(&chance)),

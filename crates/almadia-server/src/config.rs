@@ -52,6 +52,10 @@ pub struct ServerConfig {
     pub tls: TlsSettings,
     /// How long a request waits for its outcome at most (etcd: 5 s plus two election timeouts).
     pub request_limit: Duration,
+    /// `--quota-backend-bytes`: live keys and values at most; `None` for no quota.
+    pub quota_bytes: Option<u64>,
+    /// `--memory-budget-bytes`: memory at most; `None` for 60 % of what this process can have, 0 for no bound.
+    pub memory_bytes_max: Option<u64>,
     /// Client connections at the same time at most; more wait in the kernel's queue.
     pub client_connections_max: usize,
     /// Threads of the client runtime; 0 takes one for each core.
@@ -78,6 +82,8 @@ impl Default for ServerConfig {
             election_ms: 1000,
             tls: TlsSettings::default(),
             request_limit: Duration::from_secs(7),
+            quota_bytes: None,
+            memory_bytes_max: None,
             client_connections_max: 16 * 1024,
             client_threads_count: 0,
         }

@@ -11,6 +11,7 @@ pub mod clients;
 mod complaints;
 pub mod config;
 mod listen;
+mod memory;
 pub mod peers;
 pub mod signals;
 pub mod tls;

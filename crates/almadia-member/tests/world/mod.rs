@@ -6,7 +6,7 @@
 use almadia_command::{ClusterId, Command, Kind, MemberId, Put, Range};
 use almadia_consensus::{DialError, Dialing, KeeperHandle, Lane, PeerAddress, PeerNetwork, Pipe};
 use almadia_disk::{Disk, MemDisk};
-use almadia_member::{Ingredients, Member, MemberInfo, Settings, Standing};
+use almadia_member::{Ingredients, Limits, Member, MemberInfo, Settings, Standing};
 use almadia_store::disk::Keeper;
 use almadia_wal::{Wal, Writer};
 use bytes::Bytes;
@@ -87,6 +87,8 @@ pub struct World {
     founders: Vec<(MemberId, MemberInfo)>,
     /// Who came later.
     joined: BTreeSet<MemberId>,
+    /// What a member that is started next may hold.
+    limits: Mutex<BTreeMap<MemberId, Limits>>,
 }
 
 impl World {
@@ -102,6 +104,7 @@ impl World {
             disks: ids.iter().map(|id| (*id, MemDisk::new())).collect(),
             founders: ids.iter().map(|id| (*id, info(id))).collect(),
             joined: BTreeSet::new(),
+            limits: Mutex::default(),
         }
     }
 
@@ -112,7 +115,13 @@ impl World {
             disks,
             founders: self.founders.clone(),
             joined: self.joined.clone(),
+            limits: Mutex::default(),
         }
+    }
+
+    /// Bounds what a member may hold, at its next start only.
+    pub fn limit(&self, id: MemberId, limits: Limits) {
+        self.limits.lock().unwrap().insert(id, limits);
     }
 
     /// An empty disk for a member that was admitted under this id; it is started like the others.
@@ -187,6 +196,7 @@ impl World {
             },
             settings: Settings::default(),
             request_limit: Duration::from_secs(7),
+            limits: self.limits.lock().unwrap().remove(&id).unwrap_or_default(),
             drawn: self.draw(),
             client_urls: Vec::new(),
             random: self.random(),

@@ -10,7 +10,7 @@ use almadia_consensus::{KeeperHandle, MemberInfo};
 use almadia_disk::{Disk, MemDisk};
 use almadia_member::founding::{FoundingContext, FoundingService, InitialPeer, InitialState};
 use almadia_member::identity::Identity;
-use almadia_member::{Ingredients, Member, Settings};
+use almadia_member::{Ingredients, Limits, Member, Settings};
 use almadia_store::disk::{Keeper, Options};
 use almadia_wal::{Wal, Writer};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -177,6 +177,7 @@ async fn begin(
         founders: founders(&identity),
         settings: flags.settings,
         request_limit: flags.request_limit,
+        limits: Limits::default(),
         client_urls: Vec::new(),
         random: Box::new(draw_from(&chance)),
         drawn,

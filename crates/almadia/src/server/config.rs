@@ -192,8 +192,30 @@ fn server(values: &Values) -> Result<ServerConfig, ConfigError> {
         election_ms,
         tls: tls::settings(values)?,
         request_limit: REQUEST_LIMIT + Duration::from_millis(2 * election_ms),
+        quota_bytes: quota(values)?,
+        memory_bytes_max: memory(values)?,
         ..defaults
     })
+}
+
+/// `--quota-backend-bytes`. As in etcd a negative one means none; 0, which there means 2 GiB, means none too.
+fn quota(values: &Values) -> Result<Option<u64>, ConfigError> {
+    let name = "quota-backend-bytes";
+    let Some(text) = written(values, name) else {
+        return Ok(None);
+    };
+    let bytes: i64 = text
+        .parse()
+        .map_err(|_| complain(values, name, "allowed is a whole number of bytes"))?;
+    Ok(u64::try_from(bytes).ok().filter(|bytes| *bytes > 0))
+}
+
+/// `--memory-budget-bytes`.
+fn memory(values: &Values) -> Result<Option<u64>, ConfigError> {
+    let name = "memory-budget-bytes";
+    written(values, name)
+        .map(|_| number(values, name, 0, 0, u64::MAX))
+        .transpose()
 }
 
 /// As in etcd: 1.5 election timeouts, in whole seconds, rounded up; a lease that is over sooner could end before a new leader
@@ -229,6 +251,7 @@ fn edge(values: &Values) -> Result<almadia_etcd::Config, ConfigError> {
         keepalive_timeout: checked_duration(values, "grpc-keepalive-timeout", defaults.keepalive_timeout)?,
         progress_interval: progress_interval(values, defaults.progress_interval)?,
         leaderless_max: LEADERLESS_ELECTIONS * election(values)?,
+        quota_bytes: quota(values)?.map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
         ..web::configure(values, defaults)?
     })
 }

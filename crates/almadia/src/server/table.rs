@@ -66,6 +66,7 @@ const OWN: &[&str] = &[
     "max-watches-per-stream",
     "max-leases",
     "max-failed-logins",
+    "memory-budget-bytes",
 ];
 
 const NO_DISCOVERY: &str = "members are named by --initial-cluster";
@@ -196,6 +197,16 @@ pub const SETTINGS: &[Setting] = &[
         "Milliseconds T of silence; elections begin after 0.3 T to 0.6 T [default: 1000]",
     ),
     used("max-request-bytes", "BYTES", "Largest request [default: 1572864]"),
+    used(
+        "quota-backend-bytes",
+        "BYTES",
+        "Refuse writes while live keys and values take this much; 0 or less is no quota [default: 0]",
+    ),
+    used(
+        "memory-budget-bytes",
+        "BYTES",
+        "Refuse writes while 85 % of this much memory is used; 0 is no bound [default: 60 % of what the process can have]",
+    ),
     used(
         "max-txn-ops",
         "COUNT",
@@ -412,10 +423,6 @@ pub const SETTINGS: &[Setting] = &[
     ignored("max-snapshots", OTHER_STORE),
     ignored("max-wals", "log files are reused"),
     ignored_switch("memory-mlock", OTHER_STORE),
-    ignored(
-        "quota-backend-bytes",
-        "the disk is the quota: writes are refused while it is full",
-    ),
     ignored("backend-bbolt-freelist-type", OTHER_STORE),
     ignored("backend-batch-interval", OTHER_STORE),
     ignored("backend-batch-limit", OTHER_STORE),

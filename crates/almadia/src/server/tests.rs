@@ -72,6 +72,28 @@ fn without_flags_it_is_a_cluster_of_one() {
     assert_eq!(config.warnings, Vec::<String>::new());
 }
 
+/// B1.20: no quota unless it is set; etcd's -1 means none too.
+#[test]
+fn a_quota_is_off_unless_set() {
+    for (line, bytes) in [
+        ("", None),
+        ("--quota-backend-bytes 0", None),
+        ("--quota-backend-bytes -1", None),
+        ("--quota-backend-bytes 8589934592", Some(8_589_934_592)),
+    ] {
+        let config = load(line);
+        assert_eq!(config.server.quota_bytes, bytes, "{line}");
+        assert_eq!(
+            config.edge.quota_bytes,
+            bytes.map_or(0, u64::cast_signed),
+            "{line}"
+        );
+        assert_eq!(config.warnings, Vec::<String>::new(), "{line}");
+    }
+    let memory = |line| load(line).server.memory_bytes_max;
+    assert_eq!((memory(""), memory("--memory-budget-bytes 0")), (None, Some(0)));
+}
+
 #[test]
 fn etcd_s_own_three_member_example_starts() {
     let config = load(
@@ -336,6 +358,8 @@ fn every_bad_value_is_one_line_that_names_its_flag() {
         ("--max-request-bytes -1", "--max-request-bytes=-1"),
         ("--max-request-bytes 99999999", "--max-request-bytes=99999999"),
         ("--max-txn-ops 0", "--max-txn-ops=0"),
+        ("--quota-backend-bytes 2GiB", "--quota-backend-bytes=2GiB"),
+        ("--memory-budget-bytes -1", "--memory-budget-bytes=-1"),
         (
             "--max-concurrent-streams 4294967296",
             "--max-concurrent-streams=4294967296",
