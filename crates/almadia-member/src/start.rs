@@ -244,13 +244,8 @@ impl Member {
         );
         let proposals = Proposals::new(queue, parts.request_limit);
         let leading = Leading::start(&manner, &consensus, &forward, &proposals, &heard);
-        let care = take_care(
-            own,
-            &runtime,
-            (&keeper, &wal, parts.disk, parts.limits),
-            &leading,
-            &heard,
-        );
+        let held = (&keeper, &wal, parts.disk, parts.limits);
+        let care = take_care(own, &runtime, held, &leading, &heard);
         let card = membership_upkeep::Card {
             name: parts.name.clone(),
             client_urls: parts.client_urls,

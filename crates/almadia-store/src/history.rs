@@ -88,6 +88,23 @@ impl History {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Few(records) => records.len(),
+            Self::Many(sequence) => sequence.len() as usize,
+        }
+    }
+
+    /// Reads each record of a short history.
+    pub(crate) fn touch(&self) -> i64 {
+        match self {
+            Self::Few(records) => records
+                .iter()
+                .fold(0, |all, record| all ^ record.mod_revision().0),
+            Self::Many(_) => 0,
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Few(records) => records.is_empty(),

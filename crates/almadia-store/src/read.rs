@@ -106,7 +106,10 @@ fn select<'a>(view: &'a View, range: &Range, span: Span, at: At) -> (Vec<Record>
         .unwrap_or(usize::MAX);
     let see = |entry: EntryRef<'a>| entry.at(at).filter(|record| passes(range, record));
     match order(range) {
-        Order::Key => take(view.index.forward(span).filter_map(see), limit),
+        Order::Key => {
+            let walk = view.index.forward_looking(span, at.is_some());
+            take(walk.filter_map(see), limit)
+        }
         Order::KeyDescending => take(view.index.backward(span).filter_map(see), limit),
         Order::By {
             compare,
@@ -117,7 +120,8 @@ fn select<'a>(view: &'a View, range: &Range, span: Span, at: At) -> (Vec<Record>
             } else {
                 usize::MAX
             };
-            let seen = view.index.forward(span).filter_map(see).take(considered);
+            let walk = view.index.forward_looking(span, at.is_some());
+            let seen = walk.filter_map(see).take(considered);
             let mut records: Vec<&Record> = seen.collect();
             let more = records.len() > limit;
             if more {
@@ -215,7 +219,8 @@ fn count(view: &View, bounds: Bounds<'_>, span: Span, at: At) -> u64 {
         .revlog
         .partition_point(|record| record.mod_revision() <= revision);
     if view.revlog.end() - since > now.entries {
-        return view.index.forward(span).filter_map(|entry| entry.at(at)).count() as u64;
+        let walk = view.index.forward_looking(span, true);
+        return walk.filter_map(|entry| entry.at(at)).count() as u64;
     }
     let change = |record: &Record| match record.is_tombstone() {
         true => -1,

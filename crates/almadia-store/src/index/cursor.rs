@@ -11,11 +11,13 @@ struct Place<'a> {
     way: Vec<(&'a Inner, usize)>,
     leaf: &'a Leaf,
     slot: usize,
+    /// Older versions will be asked for.
+    looks_back: bool,
 }
 
 impl<'a> Place<'a> {
     /// The entry at `position`, which exists.
-    fn select(root: &'a Node, mut position: u64) -> Self {
+    fn select(root: &'a Node, mut position: u64, looks_back: bool) -> Self {
         let mut way = Vec::new();
         let mut node = root;
         loop {
@@ -25,6 +27,7 @@ impl<'a> Place<'a> {
                         way,
                         leaf,
                         slot: position as usize,
+                        looks_back,
                     };
                 }
                 Node::Inner(inner) => {
@@ -48,7 +51,7 @@ impl<'a> Place<'a> {
                 self.way.push((inner, child + 1));
                 self.descend(inner.child(child + 1), |_| 0);
                 self.slot = 0;
-                self.leaf.touch();
+                self.touch_leaf();
                 return;
             }
         }
@@ -61,9 +64,16 @@ impl<'a> Place<'a> {
                 self.way.push((inner, child - 1));
                 self.descend(inner.child(child - 1), |inner| inner.len() - 1);
                 self.slot = self.leaf.len() - 1;
-                self.leaf.touch();
+                self.touch_leaf();
                 return;
             }
+        }
+    }
+
+    fn touch_leaf(&self) {
+        self.leaf.touch();
+        if self.looks_back {
+            self.leaf.touch_history();
         }
     }
 
@@ -93,10 +103,10 @@ pub(crate) struct Forward<'a> {
 }
 
 impl<'a> Forward<'a> {
-    pub(super) fn new(root: &'a Node, span: Span) -> Self {
+    pub(super) fn new(root: &'a Node, span: Span, looks_back: bool) -> Self {
         let left = span.inside.entries;
         Self {
-            place: (left > 0).then(|| Place::select(root, span.first)),
+            place: (left > 0).then(|| Place::select(root, span.first, looks_back)),
             left,
         }
     }
@@ -125,10 +135,10 @@ pub(crate) struct Backward<'a> {
 }
 
 impl<'a> Backward<'a> {
-    pub(super) fn new(root: &'a Node, span: Span) -> Self {
+    pub(super) fn new(root: &'a Node, span: Span, looks_back: bool) -> Self {
         let left = span.inside.entries;
         Self {
-            place: (left > 0).then(|| Place::select(root, span.first + left - 1)),
+            place: (left > 0).then(|| Place::select(root, span.first + left - 1, looks_back)),
             left,
         }
     }

@@ -4,12 +4,12 @@
 //! records. The versions that came since the base was made stand beside it, a handful at most; then the base is made
 //! anew. Whatever else changes a leaf (a new key, what a compaction drops) makes the base anew at once.
 
+use super::heads::Heads;
 use super::node::Touch;
 use super::slots::Slots;
 use super::{Counts, EntryRef};
 use crate::history::History;
 use crate::record::Record;
-use std::cmp::Ordering;
 use std::hint::black_box;
 use triomphe::Arc;
 
@@ -43,6 +43,7 @@ struct Base {
     newest: Slots<Record, LEAF_MAX>,
     /// The versions before it; the whole row is missing when no key has any.
     older: Vec<Option<Arc<History>>>,
+    heads: Heads<LEAF_MAX>,
 }
 
 impl Touch for Leaf {
@@ -58,6 +59,7 @@ impl Leaf {
         let base = Base {
             newest: Slots::new(),
             older: Vec::new(),
+            heads: Heads::new(),
         };
         Self {
             base: Arc::new(base),
@@ -65,6 +67,18 @@ impl Leaf {
             fresh: Slots::new(),
             slots: NO_SLOTS,
         }
+    }
+
+    /// How many leaves share the base.
+    pub(super) fn base_holders(&self) -> usize {
+        Arc::strong_count(&self.base)
+    }
+
+    /// Reads what a walk that asks for older versions will need, level by level: reads of one level wait together.
+    pub(super) fn touch_history(&self) {
+        let histories = || self.base.older.iter().flatten();
+        black_box(histories().fold(0, |all, history| all ^ history.len()));
+        black_box(histories().fold(0, |all, history| all ^ history.touch()));
     }
 
     /// How many keys there are.
@@ -78,20 +92,12 @@ impl Leaf {
 
     /// The slot of `key`, or the one at which it would have to stand.
     pub(super) fn find(&self, key: &[u8]) -> Result<usize, usize> {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = (low + high) / 2;
-            match self.key(middle).cmp(key) {
-                Ordering::Equal => return Ok(middle),
-                Ordering::Less => low = middle + 1,
-                Ordering::Greater => high = middle,
-            }
-        }
-        Err(low)
+        let base = &*self.base;
+        base.heads.find(key, base.newest.len(), |slot| base.key(slot))
     }
 
     pub(super) fn key(&self, slot: usize) -> &[u8] {
-        self.base.newest.get(slot).key()
+        self.base.key(slot)
     }
 
     /// The newest version of a key.
@@ -139,9 +145,10 @@ impl Leaf {
     /// Bit `8 * i + 7` says that the fresh version `i` is of this key. Without a loop: walks ask for each key.
     fn places_of(&self, slot: usize) -> u64 {
         const ONES: u64 = u64::MAX / 0xff;
+        const HIGHEST: u64 = 0x80 * ONES;
         let differences = self.slots ^ (slot as u64 * ONES);
         // A byte is zero exactly where neither its low bits carry into the highest nor that one is set.
-        !((differences & 0x7f * ONES).wrapping_add(0x7f * ONES) | differences) & 0x80 * ONES
+        !((differences & !HIGHEST).wrapping_add(!HIGHEST) | differences) & HIGHEST
     }
 
     pub(super) fn counts_before(&self, slot: usize) -> Counts {
@@ -216,6 +223,10 @@ impl Leaf {
 }
 
 impl Base {
+    fn key(&self, slot: usize) -> &[u8] {
+        self.newest.get(slot).key()
+    }
+
     fn supersede(&mut self, slot: usize, record: Record) {
         let previous = self.newest.replace(slot, record);
         if self.older.is_empty() {
@@ -232,12 +243,16 @@ impl Base {
             self.older.resize(self.newest.len(), None);
         }
         self.newest.insert(slot, record);
+        let newest = &self.newest;
+        self.heads
+            .insert(slot, newest.len(), |slot| newest.get(slot).key());
         if older.is_some() || !self.older.is_empty() {
             self.older.insert(slot, older);
         }
     }
 
     fn remove(&mut self, slot: usize) {
+        self.heads.remove(slot, self.newest.len());
         self.newest.remove(slot);
         if !self.older.is_empty() {
             self.older.remove(slot);
@@ -267,10 +282,10 @@ impl Base {
         } else {
             self.older.split_off(slot)
         };
-        Self {
-            newest: self.newest.split_off(slot),
-            older,
-        }
+        let newest = self.newest.split_off(slot);
+        let heads = Heads::of(newest.len(), |slot| newest.get(slot).key());
+        self.heads = Heads::of(slot, |slot| self.newest.get(slot).key());
+        Self { newest, older, heads }
     }
 }
 

@@ -10,6 +10,7 @@
 mod build;
 mod cursor;
 mod entry;
+mod heads;
 mod leaf;
 mod node;
 mod remove;
@@ -153,19 +154,24 @@ impl Index {
 
     /// The entries of a span of this very index, found one by one, in key order.
     pub(crate) fn forward(&self, span: Span) -> Forward<'_> {
-        Forward::new(&self.root, span)
+        Forward::new(&self.root, span, false)
+    }
+
+    /// The same for a walk that asks for older versions (`looks_back`): they are fetched a leaf at a time.
+    pub(crate) fn forward_looking(&self, span: Span, looks_back: bool) -> Forward<'_> {
+        Forward::new(&self.root, span, looks_back)
     }
 
     /// The same from the last to the first.
     pub(crate) fn backward(&self, span: Span) -> Backward<'_> {
-        Backward::new(&self.root, span)
+        Backward::new(&self.root, span, false)
     }
 
     /// The versions that a read of `bounds` sees, in key order.
     pub(crate) fn seen(&self, bounds: Bounds<'_>, at: Option<Revision>) -> impl Iterator<Item = &Record> {
         let (one, many) = match bounds.end {
             End::Only => (self.get(bounds.start), None),
-            _ => (None, Some(self.forward(self.span(bounds)))),
+            _ => (None, Some(self.forward_looking(self.span(bounds), at.is_some()))),
         };
         one.into_iter()
             .chain(many.into_iter().flatten())

@@ -53,7 +53,7 @@ pub(super) trait Touch {
 impl Touch for Inner {
     fn touch(&self) {
         let holders = self.children.iter().map(|child| match child {
-            Node::Leaf(leaf) => Arc::strong_count(leaf),
+            Node::Leaf(leaf) => leaf.base_holders(),
             Node::Inner(inner) => Arc::strong_count(inner),
         });
         black_box(holders.fold(0, |all, count| all ^ count));
