@@ -1,5 +1,5 @@
 //! Hostile clients against a real process: whatever they do, others are served and memory stays bounded. Small forms run with
-//! the other tests; `ALMADIA_TEST_FULL=1` runs those whose figures stand in docs/security.md, and prints them:
+//! the other tests; `ALMADIA_TEST_FULL=1` runs large ones, and each prints its figures:
 //! `ALMADIA_TEST_FULL=1 cargo test --release -p almadia --test cluster_processes hostile -- --nocapture --test-threads 1`.
 
 use crate::deployment::Deployment;
