@@ -170,15 +170,22 @@ async fn hostile_resets() {
     println!("requests begun and given up: {}", sent.load(Ordering::Relaxed));
 }
 
-/// The headers of a read, and its end by the client.
-fn reset_request(stream: u32) -> Vec<u8> {
-    let path = b"/etcdserverpb.KV/Range";
+/// The headers of a read: names by number, values spelled out.
+fn range_headers(stream: u32) -> Vec<u8> {
+    let (path, content) = (b"/etcdserverpb.KV/Range", b"application/grpc");
     let mut block = vec![0x83, 0x86, 0x04, path.len() as u8];
     block.extend(path);
-    block.extend([0x01, 1, b'x']);
+    block.extend([0x01, 1, b'x', 0x0f, 0x10, content.len() as u8]);
+    block.extend(content);
     let mut bytes = vec![0, 0, block.len() as u8, 1, 4];
     bytes.extend(stream.to_be_bytes());
     bytes.extend(block);
+    bytes
+}
+
+/// The headers of a read, and its end by the client.
+fn reset_request(stream: u32) -> Vec<u8> {
+    let mut bytes = range_headers(stream);
     bytes.extend([0, 0, 4, 3, 0]);
     bytes.extend(stream.to_be_bytes());
     bytes.extend(8u32.to_be_bytes());
@@ -277,13 +284,7 @@ async fn read_and_drop(address: &str, rounds: usize) -> u64 {
 }
 
 fn range_request(stream: u32, request: &RangeRequest) -> Vec<u8> {
-    let path = b"/etcdserverpb.KV/Range";
-    let mut block = vec![0x83, 0x86, 0x04, path.len() as u8];
-    block.extend(path);
-    block.extend([0x01, 1, b'x']);
-    let mut bytes = vec![0, 0, block.len() as u8, 1, 4];
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend(block);
+    let mut bytes = range_headers(stream);
     let message = prost::Message::encode_to_vec(request);
     bytes.extend([0, 0, message.len() as u8 + 5, 0, 1]);
     bytes.extend(stream.to_be_bytes());
