@@ -33,7 +33,8 @@ const PROBE_MAX: Duration = Duration::from_millis(500);
 pub struct TlsArguments {
     /// Believe members whose certificate was signed by an authority in this file (PEM) [default: this machine's list].
     #[arg(
-        long,
+        id = "tls_cacert",
+        long = "cacert",
         global = true,
         env = "ALMADIA_CACERT",
         value_name = "FILE",
@@ -42,7 +43,8 @@ pub struct TlsArguments {
     pub cacert: Option<PathBuf>,
     /// Show this certificate (PEM).
     #[arg(
-        long,
+        id = "tls_cert",
+        long = "cert",
         global = true,
         env = "ALMADIA_CERT",
         value_name = "FILE",
@@ -51,7 +53,8 @@ pub struct TlsArguments {
     pub cert: Option<PathBuf>,
     /// The key of --cert.
     #[arg(
-        long,
+        id = "tls_key",
+        long = "key",
         global = true,
         env = "ALMADIA_KEY",
         value_name = "FILE",
