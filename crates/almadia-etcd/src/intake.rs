@@ -138,6 +138,37 @@ impl Intake {
         }
     }
 
+    /// The next bytes up to where `cut` says that they are whole, for messages that are not gRPC's; none when the client has
+    /// said all, whole or not. Bounded as [`Intake::poll_message`] is, but for the length of one, which is `bytes_max`.
+    ///
+    /// # Errors
+    /// What `cut` says, or a bound.
+    pub(crate) fn poll_cut(
+        &mut self,
+        context: &mut Context<'_>,
+        is_stranger: impl Fn() -> bool,
+        bytes_max: usize,
+        mut cut: impl FnMut(&[u8]) -> Result<Option<usize>, Status>,
+    ) -> Poll<Result<Option<Bytes>, Status>> {
+        loop {
+            if let Some(end) = cut(&self.gathered)? {
+                let whole = self.gathered.split_to(end).freeze();
+                self.held.release_to(self.gathered.len());
+                self.patience = None;
+                self.is_awaited = false;
+                return Poll::Ready(Ok(Some(whole)));
+            }
+            if self.gathered.len() > bytes_max {
+                let text = format!("a message of more than {bytes_max} bytes");
+                return Poll::Ready(Err(Status::resource_exhausted(text)));
+            }
+            match ready!(self.poll_data(context))? {
+                None => return Poll::Ready(Ok(None)),
+                Some(data) => self.gather(&data, &is_stranger)?,
+            }
+        }
+    }
+
     /// Returns when the client has said all.
     ///
     /// # Errors

@@ -11,11 +11,10 @@ use bytes::{BufMut, Bytes};
 use prost::Message;
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codec::{BufferSettings, EncodeBody, EncodeBuf, Encoder};
-use tonic::codegen::{Body as _, http, tokio_stream};
+use tonic::codegen::{http, tokio_stream};
 
 /// What is laid down in an answer's buffer.
 pub trait Answer: Send + 'static {
@@ -52,23 +51,6 @@ impl<M: Message + 'static> Answer for Plain<M> {
 
     fn encode(&self, into: &mut impl BufMut) {
         self.0.encode_raw(into);
-    }
-}
-
-/// The next bytes that are not empty, or `None` at the end.
-pub(crate) async fn next_data(body: &mut Body) -> Result<Option<Bytes>, Status> {
-    loop {
-        match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
-            None => return Ok(None),
-            Some(Err(status)) => return Err(status),
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data()
-                    && !data.is_empty()
-                {
-                    return Ok(Some(data));
-                }
-            }
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::refusal;
 use super::routes::Route;
 use super::show;
-use crate::wire::{self, PREFIX_BYTES};
+use crate::intake::PREFIX_BYTES;
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame};
 use std::pin::Pin;
@@ -16,18 +16,29 @@ use tonic::{Code, Status};
 /// # Errors
 /// What the method answered instead.
 pub(super) async fn one(mut body: Body, route: &Route) -> Result<String, Status> {
-    let mut whole = wire::next_data(&mut body).await?.unwrap_or_default();
-    while let Some(more) = wire::next_data(&mut body).await? {
-        let mut gathered = BytesMut::from(whole);
-        gathered.extend_from_slice(&more);
-        whole = gathered.freeze();
+    let mut gathered = BytesMut::new();
+    let mut next = async || std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+    while let Some(frame) = next().await {
+        match frame?.into_data() {
+            Ok(data) => gathered.extend_from_slice(&data),
+            Err(frame) => refused_by(&frame)?,
+        }
     }
+    let whole = gathered.freeze();
     if whole.len() < PREFIX_BYTES {
         return Err(Status::internal("the method answered nothing"));
     }
     let mut json = Vec::new();
     show::message(whole.slice(PREFIX_BYTES..), &route.output, &mut json)?;
     String::from_utf8(json).map_err(|_| Status::internal("an answer cannot be shown"))
+}
+
+/// What the trailers of an answer say.
+fn refused_by(frame: &Frame<Bytes>) -> Result<(), Status> {
+    match frame.trailers_ref().and_then(Status::from_header_map) {
+        Some(status) if status.code() != Code::Ok => Err(status),
+        _ => Ok(()),
+    }
 }
 
 /// The answers of a stream, a line each: `{"result":…}`, and if it ends with a refusal `{"error":…}`.
@@ -98,10 +109,7 @@ impl HttpBody for Lines {
                         self.gathered.extend_from_slice(&data);
                         None
                     }
-                    Err(frame) => frame
-                        .trailers_ref()
-                        .and_then(Status::from_header_map)
-                        .filter(|status| status.code() != Code::Ok),
+                    Err(frame) => refused_by(&frame).err(),
                 },
             };
             if let Some(status) = refused {

@@ -7,11 +7,14 @@ use super::requests::{Calls, Objects, frame};
 use super::routes::{self, PREFIXES, Route};
 use super::{json_response, refusal};
 use crate::backend::Backend;
+use crate::caller::Caller;
+use crate::coalesce::UnderWay;
+use crate::intake::Intake;
 use crate::service::{Edge, Shared};
 use std::sync::Arc;
 use tonic::body::Body;
 use tonic::codegen::http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
     request::Parts,
 };
 use tonic::{Code, Status};
@@ -44,7 +47,19 @@ pub(super) async fn serve<B: Backend>(
         return refusal::only_post();
     }
     let bytes_max = json_bytes_max(shared.config.message_bytes_max());
-    let objects = Objects::new(body, route, bytes_max);
+    let headers = metadata(&parts.headers);
+    let caller = Caller::of(&headers, &parts.extensions);
+    let connection = parts.extensions.get::<UnderWay>().cloned();
+    let intake = Intake::new(
+        &headers,
+        body,
+        shared.intake.clone(),
+        connection,
+        !route.takes_stream,
+    );
+    let asked = Arc::clone(shared);
+    let is_stranger = Box::new(move || asked.is_stranger(&caller));
+    let objects = Objects::new(intake, route, bytes_max, is_stranger);
     let call = if route.takes_stream {
         stream_of(objects).await
     } else {
@@ -52,7 +67,7 @@ pub(super) async fn serve<B: Backend>(
     };
     match call {
         Ok(body) => {
-            let request = translate(parts, body, route);
+            let request = translate(parts.extensions, headers, body, route);
             let response = Edge::answer_counted(Arc::clone(shared), request).await;
             respond(response, route).await
         }
@@ -95,13 +110,13 @@ fn whole(message: bytes::Bytes) -> Body {
 }
 
 /// The gRPC request that a gateway's request stands for, from the same connection and caller.
-fn translate(parts: Parts, body: Body, route: &Route) -> Request<Body> {
+fn translate(extensions: Extensions, headers: HeaderMap, body: Body, route: &Route) -> Request<Body> {
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() = route.method.parse().expect("a method's path is a URI");
-    *request.headers_mut() = metadata(&parts.headers);
-    *request.extensions_mut() = parts.extensions;
+    *request.headers_mut() = headers;
+    *request.extensions_mut() = extensions;
     request
 }
 

@@ -1,37 +1,40 @@
 //! The body of a gateway's request as the gRPC messages it stands for: JSON objects one after the other, cut apart as they
-//! arrive. Nothing is read ahead of what is asked for, and no object may be longer than it was allowed.
+//! arrive. Nothing is read ahead of what is asked for; how long an object may be, may take, and what unfinished ones may hold
+//! is bounded as for gRPC.
 
 use super::read;
 use super::routes::Route;
-use crate::wire::PREFIX_BYTES;
+use crate::intake::{Intake, PREFIX_BYTES};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tonic::Status;
-use tonic::body::Body;
 
 /// The objects of a request's body.
 pub(super) struct Objects {
-    body: Body,
+    intake: Intake,
     route: &'static Route,
     bytes_max: usize,
-    gathered: BytesMut,
     scan: Scan,
-    /// Everything has arrived.
-    is_whole: bool,
+    /// Asked when an object does not arrive whole: those whom nobody knows may not leave much unfinished.
+    is_stranger: Box<dyn Fn() -> bool + Send>,
 }
 
 impl Objects {
     /// Objects of up to `bytes_max` bytes of JSON each.
-    pub(super) fn new(body: Body, route: &'static Route, bytes_max: usize) -> Self {
+    pub(super) fn new(
+        intake: Intake,
+        route: &'static Route,
+        bytes_max: usize,
+        is_stranger: Box<dyn Fn() -> bool + Send>,
+    ) -> Self {
         Self {
-            body,
+            intake,
             route,
             bytes_max,
-            gathered: BytesMut::new(),
             scan: Scan::default(),
-            is_whole: false,
+            is_stranger,
         }
     }
 
@@ -41,31 +44,19 @@ impl Objects {
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
-        loop {
-            if let Some(end) = self.scan.end(&self.gathered)? {
-                let json = self.gathered.split_to(end);
+        let (scan, bytes_max) = (&mut self.scan, self.bytes_max);
+        let cut = self
+            .intake
+            .poll_cut(context, &self.is_stranger, bytes_max, |bytes| scan.end(bytes));
+        match ready!(cut)? {
+            Some(json) => {
                 self.scan = Scan::default();
-                return Poll::Ready(frame(&json, self.route).map(Some));
+                Poll::Ready(frame(&json, self.route).map(Some))
             }
-            if self.gathered.len() > self.bytes_max {
-                let text = format!("the JSON is longer than {} bytes", self.bytes_max);
-                return Poll::Ready(Err(Status::resource_exhausted(text)));
+            None if self.scan.has_begun() => {
+                Poll::Ready(Err(Status::invalid_argument("unexpected end of the JSON")))
             }
-            if self.is_whole {
-                return Poll::Ready(if self.scan.has_begun() {
-                    Err(Status::invalid_argument("unexpected end of the JSON"))
-                } else {
-                    Ok(None)
-                });
-            }
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                None => self.is_whole = true,
-                Some(arrived) => {
-                    if let Ok(data) = arrived?.into_data() {
-                        self.gathered.extend_from_slice(&data);
-                    }
-                }
-            }
+            None => Poll::Ready(Ok(None)),
         }
     }
 }
