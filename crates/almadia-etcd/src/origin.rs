@@ -3,6 +3,7 @@
 //! It only passes on what the transport has proved; it never looks at a certificate itself.
 
 use crate::caller::CertificateName;
+use crate::served::Served;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,6 +16,11 @@ pub trait Origin {
     /// The address it came from; none on a unix socket or in a test.
     fn address(&self) -> Option<SocketAddr> {
         None
+    }
+
+    /// What is served to those who came in where it did.
+    fn served(&self) -> Served {
+        Served::Everything
     }
 
     /// The name in the certificate that the other end has proved to own, where the server asked for one and takes it for a
@@ -40,6 +46,7 @@ pub struct Originated<IO> {
     io: IO,
     address: Option<SocketAddr>,
     certificate: Option<CertificateName>,
+    served: Served,
 }
 
 impl<IO> Originated<IO> {
@@ -49,7 +56,14 @@ impl<IO> Originated<IO> {
             io,
             address,
             certificate,
+            served: Served::Everything,
         }
+    }
+
+    /// The same for an entrance where no more than this is served.
+    #[must_use]
+    pub fn serving(self, served: Served) -> Self {
+        Self { served, ..self }
     }
 }
 
@@ -60,6 +74,10 @@ impl<IO> Origin for Originated<IO> {
 
     fn certificate(&self) -> Option<CertificateName> {
         self.certificate.clone()
+    }
+
+    fn served(&self) -> Served {
+        self.served
     }
 }
 

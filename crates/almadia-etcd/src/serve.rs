@@ -77,7 +77,12 @@ fn begin<B: Backend, IO>(
         return;
     };
     let activity = place.activity().clone();
-    let requests = Requests::new(edge.clone(), activity, io.address(), io.certificate());
+    let requests = Requests::new(
+        edge.serving(io.served()),
+        activity,
+        io.address(),
+        io.certificate(),
+    );
     let protocol = protocol.clone();
     tokio::spawn(async move {
         let _alive = alive;

@@ -17,6 +17,7 @@ use crate::intake::{Intake, IntakeBounds};
 use crate::metrics::{Method, Metrics};
 use crate::pieces::{self, PIECE_BYTES};
 use crate::position::{self, Position};
+use crate::served::Served;
 use crate::slots::Slots;
 use crate::stop::Stop;
 use crate::stream::Messages;
@@ -111,6 +112,7 @@ pub(crate) const METHODS: [(&str, &[&str]); 12] = [
 /// The edge of one member. Cheap to clone; every connection has one.
 pub struct Edge<B> {
     shared: Arc<Shared<B>>,
+    served: Served,
 }
 
 /// What every request needs.
@@ -147,6 +149,7 @@ impl<B> Clone for Edge<B> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
+            served: self.served,
         }
     }
 }
@@ -183,12 +186,22 @@ impl<B: Backend> Edge<B> {
                 budget,
                 watch_slots,
             }),
+            served: Served::Everything,
         }
     }
 
     /// The connections that are open.
     pub(crate) fn connections(&self) -> &Register {
         &self.shared.connections
+    }
+
+    /// The same edge for those who are served no more than this.
+    #[must_use]
+    pub fn serving(&self, served: Served) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            served,
+        }
     }
 
     /// Ends the streams of all connections, which would go on for ever; what comes later is served as before.
@@ -209,10 +222,11 @@ impl<B: Backend> Service<http::Request<Body>> for Edge<B> {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let shared = Arc::clone(&self.shared);
         let working = request.extensions().get::<UnderWay>().map(UnderWay::begin);
-        if !web::is_grpc(&request) {
+        let served = self.served;
+        if !(served.has_grpc() && web::is_grpc(&request)) {
             // In a future of its own, so that gRPC's is no larger for it.
             return Box::pin(async move {
-                let response = web::serve(shared, request).await;
+                let response = web::serve(shared, served, request).await;
                 drop(working);
                 Ok(response)
             });

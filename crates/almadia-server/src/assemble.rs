@@ -7,7 +7,7 @@ mod founding;
 mod storage;
 
 use crate::chance::Chance;
-use crate::clients::ClientListener;
+use crate::clients::{ClientListener, Entrance};
 use crate::config::{ConfigError, ServerConfig};
 use crate::listen::ListenError;
 use crate::memory;
@@ -33,6 +33,9 @@ fn peer_threads() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if cores > 4 { 2 } else { 1 }
 }
+
+/// Connections of supervisors and collectors of metrics at the same time at most.
+const METRICS_CONNECTIONS_MAX: usize = 256;
 
 /// After a stop is requested, whoever serves clients is given this long to finish what they have asked for.
 const SERVE_STOP_MAX: Duration = Duration::from_secs(3);
@@ -160,7 +163,23 @@ where
         config.client_connections_max,
         certificates.clients.clone(),
     );
-    let clients = clients.await?;
+    let mut clients = clients.await?;
+    for (entrance, urls, connections_max) in [
+        (
+            Entrance::Http,
+            &config.listen_client_http_urls,
+            config.client_connections_max,
+        ),
+        (
+            Entrance::Metrics,
+            &config.listen_metrics_urls,
+            METRICS_CONNECTIONS_MAX,
+        ),
+    ] {
+        clients
+            .open(entrance, urls, connections_max, certificates.clients.clone())
+            .await?;
+    }
     let server = tokio::select! {
         server = Server::start_with(config, peers, certificates) => server?,
         () = stop.requested() => return Ok(()),

@@ -31,14 +31,27 @@ pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// TLS handshakes under way on one listening socket at most; one more ends the oldest.
 pub const HANDSHAKES_MAX: usize = 512;
 
+/// What a client came in by. What it is served there is the edge's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entrance {
+    /// `--listen-client-urls`.
+    Clients,
+    /// `--listen-client-http-urls`.
+    Http,
+    /// `--listen-metrics-urls`.
+    Metrics,
+}
+
 /// The sockets for clients. Dropping it closes them; connections live on.
 #[derive(Debug)]
 pub struct ClientListener {
     accepted: mpsc::Receiver<ClientStream>,
+    give: mpsc::Sender<ClientStream>,
+    complaints: Arc<Complaints>,
     addresses: Vec<SocketAddr>,
-    urls: Vec<String>,
+    urls: Vec<(Entrance, String)>,
     /// Dropped with the listener, which ends the accepting.
-    _accepting: JoinSet<()>,
+    accepting: JoinSet<()>,
 }
 
 /// A client's connection. Counts against the bound until it is dropped.
@@ -47,6 +60,7 @@ pub struct ClientStream {
     stream: Carrier,
     peer: Option<SocketAddr>,
     user: Option<String>,
+    entrance: Entrance,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -61,13 +75,37 @@ impl ClientListener {
         connections_max: usize,
         tls: Option<Arc<Acceptor>>,
     ) -> Result<Self, ListenError> {
-        let listeners = listen::bind_for_clients(urls).await?;
-        let addresses = listen::addresses(&listeners);
-        let bound_urls = listeners.iter().map(Listening::url).collect();
         let (give, accepted) = mpsc::channel(BACKLOG_MAX);
+        let mut listener = Self {
+            accepted,
+            give,
+            complaints: Arc::new(Complaints::default()),
+            addresses: Vec::new(),
+            urls: Vec::new(),
+            accepting: JoinSet::new(),
+        };
+        listener
+            .open(Entrance::Clients, urls, connections_max, tls)
+            .await?;
+        Ok(listener)
+    }
+
+    /// Opens an entrance more, with a bound of its own: whoever fills one keeps nobody out of the others.
+    ///
+    /// # Errors
+    /// As [`ClientListener::bind`].
+    pub async fn open(
+        &mut self,
+        entrance: Entrance,
+        urls: &[String],
+        connections_max: usize,
+        tls: Option<Arc<Acceptor>>,
+    ) -> Result<(), ListenError> {
+        let listeners = listen::bind_for_clients(urls).await?;
+        self.addresses.extend(listen::addresses(&listeners));
+        let bound = listeners.iter().map(|listener| (entrance, listener.url()));
+        self.urls.extend(bound);
         let permits = Arc::new(Semaphore::new(connections_max));
-        let complaints = Arc::new(Complaints::default());
-        let mut accepting = JoinSet::new();
         for listener in listeners {
             let tls = match (&tls, listener.is_tls) {
                 (_, false) => None,
@@ -81,17 +119,13 @@ impl ClientListener {
             };
             let door = Door {
                 permits: permits.clone(),
-                give: give.clone(),
-                complaints: complaints.clone(),
+                give: self.give.clone(),
+                complaints: self.complaints.clone(),
+                entrance,
             };
-            accepting.spawn(door.accept_all(listener, tls));
+            self.accepting.spawn(door.accept_all(listener, tls));
         }
-        Ok(Self {
-            accepted,
-            addresses,
-            urls: bound_urls,
-            _accepting: accepting,
-        })
+        Ok(())
     }
 
     /// The addresses bound, with the ports the system chose where 0 was asked for; unix sockets have none.
@@ -99,9 +133,10 @@ impl ClientListener {
         &self.addresses
     }
 
-    /// Everything that is bound, as URLs.
-    pub fn urls(&self) -> &[String] {
-        &self.urls
+    /// Everything that is bound for an entrance, as URLs.
+    pub fn urls(&self, entrance: Entrance) -> Vec<&str> {
+        let bound = self.urls.iter().filter(|(bound, _)| *bound == entrance);
+        bound.map(|(_, url)| url.as_str()).collect()
     }
 
     /// The next connection.
@@ -129,6 +164,11 @@ impl ClientStream {
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
+
+    /// What it came in by.
+    pub fn entrance(&self) -> Entrance {
+        self.entrance
+    }
 }
 
 /// Lets clients in by one listening socket.
@@ -137,6 +177,7 @@ struct Door {
     permits: Arc<Semaphore>,
     give: mpsc::Sender<ClientStream>,
     complaints: Arc<Complaints>,
+    entrance: Entrance,
 }
 
 impl Door {
@@ -157,6 +198,7 @@ impl Door {
                         stream: Carrier::Plain(socket),
                         peer,
                         user: None,
+                        entrance: self.entrance,
                         _permit: permit,
                     };
                     if self.give.send(stream).await.is_err() {
@@ -184,6 +226,7 @@ impl Door {
                     stream: Carrier::Tls(shaken.stream),
                     peer,
                     user,
+                    entrance: self.entrance,
                     _permit: permit,
                 };
                 // Whoever wanted it is gone: so is the server.

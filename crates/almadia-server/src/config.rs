@@ -36,6 +36,10 @@ pub struct ServerConfig {
     pub listen_client_urls: Vec<String>,
     /// `--initial-advertise-peer-urls`.
     pub advertise_peer_urls: Vec<String>,
+    /// `--listen-client-http-urls`; with any, `listen_client_urls` are for gRPC alone.
+    pub listen_client_http_urls: Vec<String>,
+    /// `--listen-metrics-urls`.
+    pub listen_metrics_urls: Vec<String>,
     /// `--advertise-client-urls`.
     pub advertise_client_urls: Vec<String>,
     /// `--initial-cluster`, see [`parse_initial_cluster`].
@@ -71,6 +75,8 @@ impl Default for ServerConfig {
             listen_peer_urls: urls("http://localhost:2380"),
             listen_client_urls: urls("http://localhost:2379"),
             advertise_peer_urls: urls("http://localhost:2380"),
+            listen_client_http_urls: Vec::new(),
+            listen_metrics_urls: Vec::new(),
             advertise_client_urls: urls("http://localhost:2379"),
             initial_cluster: vec![InitialPeer {
                 name: "default".to_owned(),
@@ -198,6 +204,14 @@ impl ServerConfig {
         check_name(&self.name)?;
         check_listen("listen-peer-urls", &self.listen_peer_urls)?;
         check_clients("listen-client-urls", &self.listen_client_urls)?;
+        for (flag, urls) in [
+            ("listen-client-http-urls", &self.listen_client_http_urls),
+            ("listen-metrics-urls", &self.listen_metrics_urls),
+        ] {
+            if !urls.is_empty() {
+                check_clients(flag, urls)?;
+            }
+        }
         check_advertised("initial-advertise-peer-urls", &self.advertise_peer_urls)?;
         for url in check_clients("advertise-client-urls", &self.advertise_client_urls)? {
             if let ClientUrl::Net(url) = url {
@@ -246,7 +260,12 @@ impl ServerConfig {
 
     /// Hosts that clients may know this member by, for a certificate of its own making.
     pub(crate) fn client_hosts(&self) -> Vec<String> {
-        hosts(&[&self.listen_client_urls, &self.advertise_client_urls])
+        hosts(&[
+            &self.listen_client_urls,
+            &self.advertise_client_urls,
+            &self.listen_client_http_urls,
+            &self.listen_metrics_urls,
+        ])
     }
 
     /// Hosts that peers may know this member by.
@@ -270,6 +289,18 @@ impl ServerConfig {
             (
                 "listen-client-urls",
                 &self.listen_client_urls,
+                &self.tls.client,
+                for_clients,
+            ),
+            (
+                "listen-client-http-urls",
+                &self.listen_client_http_urls,
+                &self.tls.client,
+                for_clients,
+            ),
+            (
+                "listen-metrics-urls",
+                &self.listen_metrics_urls,
                 &self.tls.client,
                 for_clients,
             ),

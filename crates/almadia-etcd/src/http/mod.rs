@@ -17,6 +17,7 @@ mod vars;
 mod version;
 
 use crate::backend::Backend;
+use crate::served::Served;
 use crate::service::Shared;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -43,8 +44,21 @@ pub(crate) fn is_grpc(request: &Request<Body>) -> bool {
 }
 
 /// Answers a request that is not gRPC's.
-pub(crate) async fn serve<B: Backend>(shared: Arc<Shared<B>>, request: Request<Body>) -> Response<Body> {
+pub(crate) async fn serve<B: Backend>(
+    shared: Arc<Shared<B>>,
+    served: Served,
+    request: Request<Body>,
+) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    if !served.has_http() {
+        // Supervisors come by addresses of their own, and no browser is let in here.
+        return match Page::of(parts.uri.path())
+            .filter(|page| served.has_metrics() && page.is_for_supervisors())
+        {
+            Some(page) => page.show(&shared, &parts).await,
+            None => no_such_page(),
+        };
+    }
     if let Some(misdirected) = access::misdirected(&parts, &shared.config.host_whitelist) {
         return misdirected;
     }
@@ -65,24 +79,14 @@ async fn answer<B: Backend>(shared: Arc<Shared<B>>, parts: Parts, body: Body) ->
     if let Some(path) = gateway::below_prefix(&path).filter(|_| shared.config.json_gateway) {
         return gateway::serve(&shared, path, parts, body).await;
     }
-    let page = match path.as_str() {
-        "/metrics" => Page::Metrics,
-        "/version" => Page::Version,
-        "/debug/vars" => Page::Vars,
-        other => match health::Question::of(other) {
-            Some(question) => Page::Health(question),
-            None => return text_response(StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
-        },
-    };
-    if parts.method != Method::GET {
-        return only_get();
+    match Page::of(&path) {
+        Some(page) => page.show(&shared, &parts).await,
+        None => no_such_page(),
     }
-    match page {
-        Page::Metrics => shared.metrics.respond(),
-        Page::Version => version::respond(&shared),
-        Page::Vars => vars::respond(&shared),
-        Page::Health(question) => question.answer(&shared, parts.uri.query()).await,
-    }
+}
+
+fn no_such_page() -> Response<Body> {
+    text_response(StatusCode::NOT_FOUND, "404 page not found\n".to_owned())
 }
 
 /// What can be looked at.
@@ -91,6 +95,33 @@ enum Page {
     Version,
     Vars,
     Health(health::Question),
+}
+
+impl Page {
+    fn of(path: &str) -> Option<Self> {
+        match path {
+            "/metrics" => Some(Self::Metrics),
+            "/version" => Some(Self::Version),
+            "/debug/vars" => Some(Self::Vars),
+            other => health::Question::of(other).map(Self::Health),
+        }
+    }
+
+    fn is_for_supervisors(&self) -> bool {
+        matches!(self, Self::Metrics | Self::Health(_))
+    }
+
+    async fn show<B: Backend>(self, shared: &Shared<B>, parts: &Parts) -> Response<Body> {
+        if parts.method != Method::GET {
+            return only_get();
+        }
+        match self {
+            Self::Metrics => shared.metrics.respond(),
+            Self::Version => version::respond(shared),
+            Self::Vars => vars::respond(shared),
+            Self::Health(question) => question.answer(shared, parts.uri.query()).await,
+        }
+    }
 }
 
 fn only_get() -> Response<Body> {

@@ -1,9 +1,11 @@
 //! What supervisors, load balancers and people look at.
 
 use super::client::{ask, get, post};
-use super::double::{Scene, Trouble};
-use almadia_etcd::{Config, ReadError};
+use super::double::{Double, Scene, Trouble};
+use almadia_etcd::{Config, Edge, ReadError, Served};
 use serde_json::json;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
 
 #[tokio::test]
 async fn b8_5_version() {
@@ -255,4 +257,56 @@ async fn b8_7_vars() {
     });
     assert_eq!(vars["raft.status"], expected);
     assert_eq!(get(scene.address, "/debug/pprof/").await.status, 404);
+}
+
+/// What an edge answers to a request that is not gRPC's, and to one that is, at an entrance.
+async fn at_entrance(served: Served, method: &str, path: &str, is_grpc: bool) -> u16 {
+    let mut edge = Edge::new(Double::new(), Config::default()).serving(served);
+    let mut request = http::Request::new(Body::new(String::new()));
+    *request.method_mut() = method.parse().expect("a method");
+    *request.uri_mut() = path.parse().expect("a path");
+    if is_grpc {
+        *request.version_mut() = http::Version::HTTP_2;
+        let kind = http::HeaderValue::from_static("application/grpc");
+        request.headers_mut().insert("content-type", kind);
+    }
+    edge.call(request)
+        .await
+        .expect("an edge answers everything")
+        .status()
+        .as_u16()
+}
+
+/// B8.2 and B8.6: what is served where HTTP, gRPC and metrics have entrances of their own.
+#[tokio::test]
+async fn b8_2_b8_6_entrances() {
+    for (served, grpc, gateway, health, version) in [
+        (Served::Everything, 200, 400, 200, 200),
+        (Served::Grpc, 200, 404, 404, 404),
+        (Served::Http, 404, 400, 200, 200),
+        (Served::Metrics, 404, 404, 200, 404),
+    ] {
+        let put = "/etcdserverpb.KV/Put";
+        assert_eq!(at_entrance(served, "POST", put, true).await, grpc, "{served:?}");
+        assert_eq!(
+            at_entrance(served, "POST", "/v3/kv/put", false).await,
+            gateway,
+            "{served:?}"
+        );
+        for path in ["/health", "/livez", "/readyz/non_learner", "/metrics"] {
+            assert_eq!(
+                at_entrance(served, "GET", path, false).await,
+                health,
+                "{served:?} {path}"
+            );
+        }
+        assert_eq!(
+            at_entrance(served, "GET", "/version", false).await,
+            version,
+            "{served:?}"
+        );
+        let options = at_entrance(served, "OPTIONS", "/v3/kv/put", false).await;
+        let allowed = matches!(served, Served::Everything | Served::Http);
+        assert_eq!(options, if allowed { 200 } else { 404 }, "{served:?}");
+    }
 }

@@ -20,7 +20,7 @@ async fn connections_are_bounded() {
         .await
         .unwrap();
     let address = listener.addresses()[0];
-    assert_eq!(listener.urls(), [format!("http://{address}")]);
+    assert_eq!(listener.urls(Entrance::Clients), [format!("http://{address}")]);
     let mut first = TcpStream::connect(address).await.unwrap();
     let mut served = listener.accept().await;
     assert_eq!(served.peer(), first.local_addr().ok());
@@ -46,7 +46,8 @@ async fn clients_come_in_by_a_unix_socket() {
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists(), "the left-over");
     let mut listener = ClientListener::bind(&urls, 9, None).await.unwrap();
-    assert_eq!((listener.urls(), listener.addresses()), (&urls[..], &[][..]));
+    assert_eq!(listener.urls(Entrance::Clients), urls);
+    assert!(listener.addresses().is_empty());
     let mut client = UnixStream::connect(&path).await.unwrap();
     client.write_all(b"hello").await.unwrap();
     let mut served = listener.accept().await;
@@ -154,4 +155,24 @@ async fn the_oldest_handshake_gives_way() {
     assert!(gone.await.is_err(), "the first was dropped");
     assert_eq!(handshakes.oldest_first.len(), HANDSHAKES_MAX);
     drop(handshakes);
+}
+
+/// Each entrance has its own bound, and whoever comes in is known by it.
+#[tokio::test]
+async fn entrances_are_told_apart() {
+    let url = ["http://127.0.0.1:0".to_owned()];
+    let mut listener = ClientListener::bind(&url, 1, None).await.unwrap();
+    listener.open(Entrance::Metrics, &url, 1, None).await.unwrap();
+    let addresses = listener.addresses().to_vec();
+    let _client = TcpStream::connect(addresses[0]).await.unwrap();
+    let served = listener.accept().await;
+    assert_eq!(served.entrance(), Entrance::Clients);
+    let _waits = TcpStream::connect(addresses[0]).await.unwrap();
+    let _supervisor = TcpStream::connect(addresses[1]).await.unwrap();
+    assert_eq!(listener.accept().await.entrance(), Entrance::Metrics);
+    assert_eq!(
+        listener.urls(Entrance::Metrics),
+        [format!("http://{}", addresses[1])]
+    );
+    assert!(listener.urls(Entrance::Http).is_empty());
 }

@@ -177,6 +177,8 @@ fn server(values: &Values) -> Result<ServerConfig, ConfigError> {
         data_dir: PathBuf::from(data_dir),
         listen_peer_urls,
         listen_client_urls,
+        listen_client_http_urls: urls(values, "listen-client-http-urls", &[]),
+        listen_metrics_urls: urls(values, "listen-metrics-urls", &[]),
         advertise_peer_urls,
         advertise_client_urls,
         initial_cluster: cluster.unwrap_or_else(|| vec![own]),

@@ -2,9 +2,9 @@
 //! What the member does is decided below.
 
 use super::Flags;
-use almadia_etcd::{CertificateName, Limits, Originated, ReadError};
+use almadia_etcd::{CertificateName, Limits, Originated, ReadError, Served};
 use almadia_member::Member;
-use almadia_server::clients::{ClientListener, ClientStream};
+use almadia_server::clients::{ClientListener, ClientStream, Entrance};
 use almadia_server::{ServerError, Serving};
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -58,17 +58,40 @@ async fn serve(serving: Serving, edge: almadia_etcd::Config) {
         stop,
         ..
     } = serving;
-    let ready = tokio::spawn(say_when_ready(member.clone(), addresses(&clients)));
+    let ready = tokio::spawn(say_when_ready(
+        member.clone(),
+        addresses(&clients),
+        others(&clients),
+    ));
     almadia_etcd::serve(Arc::new(member), edge, Incoming(clients), stop.requested()).await;
     ready.abort();
 }
 
 fn addresses(clients: &ClientListener) -> String {
-    clients.urls().join(",")
+    clients.urls(Entrance::Clients).join(",")
+}
+
+/// What is served where a connection came in.
+fn served(clients: &ClientListener, entrance: Entrance) -> Served {
+    match entrance {
+        Entrance::Metrics => Served::Metrics,
+        Entrance::Http => Served::Http,
+        Entrance::Clients if clients.urls(Entrance::Http).is_empty() => Served::Everything,
+        Entrance::Clients => Served::Grpc,
+    }
+}
+
+/// The other entrances, for the line that says it is ready.
+fn others(clients: &ClientListener) -> String {
+    let all = [("http", Entrance::Http), ("metrics", Entrance::Metrics)];
+    all.into_iter()
+        .filter(|(_, entrance)| !clients.urls(*entrance).is_empty())
+        .map(|(name, entrance)| format!(", {name} {}", clients.urls(entrance).join(",")))
+        .collect()
 }
 
 /// Prints one line once the member can answer linearizable reads, which takes a leader and everything committed applied.
-async fn say_when_ready(member: Member, addresses: String) {
+async fn say_when_ready(member: Member, addresses: String, others: String) {
     while let Err(error) = member.read_barrier().await {
         if error == ReadError::Stopped {
             return;
@@ -77,7 +100,7 @@ async fn say_when_ready(member: Member, addresses: String) {
     }
     let status = member.status();
     println!(
-        "almadia {} is ready: clients {addresses}, member {}, cluster {}, term {}",
+        "almadia {} is ready: clients {addresses}, member {}, cluster {}, term {}{others}",
         status.name, status.member, status.cluster, status.term
     );
 }
@@ -92,7 +115,10 @@ impl Stream for Incoming {
         self.0.poll_accept(context).map(|connection| {
             let (address, user) = (connection.peer(), connection.user());
             let certificate = user.map(|name| CertificateName(name.to_owned()));
-            Some(Ok(Originated::new(connection, address, certificate)))
+            let served = served(&self.0, connection.entrance());
+            Some(Ok(
+                Originated::new(connection, address, certificate).serving(served)
+            ))
         })
     }
 }

@@ -302,6 +302,16 @@ pub const SETTINGS: &[Setting] = &[
         "DURATION",
         "Silence after which a watch that wants it is told that nothing happened [default: 10m]",
     ),
+    used(
+        "listen-client-http-urls",
+        "URLS",
+        "Where to listen for HTTP, which --listen-client-urls then do not serve [default: none]",
+    ),
+    used(
+        "listen-metrics-urls",
+        "URLS",
+        "Where to serve /metrics, /health, /livez and /readyz alone, besides the client port [default: none]",
+    ),
     used_switch(
         "enable-grpc-gateway",
         "Serve etcd's JSON API under /v3/ on the client port [default: true]",
@@ -419,7 +429,6 @@ pub const SETTINGS: &[Setting] = &[
     ignored("wal-dir", "the log lies in --data-dir"),
     ignored("snapshot-count", "the log is purged after each checkpoint"),
     ignored_switch("initial-election-tick-advance", "elections do not wait for ticks"),
-    ignored("listen-client-http-urls", NOT_YET),
     ignored("max-snapshots", OTHER_STORE),
     ignored("max-wals", "log files are reused"),
     ignored_switch("memory-mlock", OTHER_STORE),
@@ -462,7 +471,6 @@ pub const SETTINGS: &[Setting] = &[
     // Monitoring.
     ignored_switch("enable-pprof", OTHER_STORE),
     ignored("metrics", NOT_YET),
-    ignored("listen-metrics-urls", NOT_YET),
     ignored("logger", "see --log-format"),
     ignored_switch("enable-log-rotation", LOG_FILES),
     ignored("log-rotation-config-json", LOG_FILES),

@@ -503,3 +503,16 @@ fn b8_8_browsers_and_the_gateway() {
     let settings = load_all("", &kubeadm, "").expect("as bitnami's image sets it");
     assert!(settings.edge.json_gateway && settings.warnings.is_empty());
 }
+
+/// Rows B8.2 and B8.6: entrances of their own for HTTP and for metrics, as kubeadm has one.
+#[test]
+fn b8_6_entrances() {
+    let server = load("").server;
+    assert!(server.listen_client_http_urls.is_empty() && server.listen_metrics_urls.is_empty());
+    let settings =
+        load("--listen-metrics-urls=http://127.0.0.1:2381 --listen-client-http-urls http://127.0.0.1:8080");
+    assert_eq!(settings.server.listen_metrics_urls, ["http://127.0.0.1:2381"]);
+    assert_eq!(settings.server.listen_client_http_urls, ["http://127.0.0.1:8080"]);
+    assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+    complaint("--listen-metrics-urls=nonsense", "listen-metrics-urls");
+}
