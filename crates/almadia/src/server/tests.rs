@@ -138,11 +138,7 @@ fn kubeadm_s_command_line_starts_once_its_tls_flags_are_gone() {
         "one line for all that has no effect: {:?}",
         config.warnings
     );
-    for name in [
-        "--initial-corrupt-check",
-        "--snapshot-count",
-        "--listen-metrics-urls",
-    ] {
+    for name in ["--initial-corrupt-check", "--snapshot-count"] {
         assert!(
             config.warnings[0].contains(name),
             "{name} in {:?}",
