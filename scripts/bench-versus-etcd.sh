@@ -145,7 +145,7 @@ pids() { cat "$dir/$1"-*.pid | paste -sd, -; }
 describe() {
     echo "Machine: $(nproc) × $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r)," \
         "data on $(stat -f -c %T "$dir"). $(date -u +%Y-%m-%d)."
-    echo "$("$almadia" --version), $("$ETCD_BIN/etcd" --version | head -n 1), $members member(s) each," \
+    echo "$("$almadia" --version), $(head -n 1 <<<"$("$ETCD_BIN/etcd" --version)"), $members member(s) each," \
         "default settings, everything on this machine."
     echo "Command: \`almadia bench $*\`"
 }

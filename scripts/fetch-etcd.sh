@@ -20,13 +20,14 @@ dir=$(cd "$1" && pwd)
 # True when both programs run and are of the wanted version.
 present() {
     [ -x "$dir/bin/etcd" ] && [ -x "$dir/bin/etcdctl" ] || return 1
-    "$dir/bin/etcd" --version 2>/dev/null | grep -qxF "etcd Version: $version" || return 1
-    ETCDCTL_API=3 "$dir/bin/etcdctl" version 2>/dev/null | grep -qxF "etcdctl version: $version"
+    # Read whole, then searched: a pipe into `grep -q` kills a program that goes on printing, and pipefail takes that for a failure.
+    grep -qxF "etcd Version: $version" <<<"$("$dir/bin/etcd" --version 2>/dev/null)" || return 1
+    grep -qxF "etcdctl version: $version" <<<"$(ETCDCTL_API=3 "$dir/bin/etcdctl" version 2>/dev/null)"
 }
 
 report() {
-    "$dir/bin/etcd" --version | head -n 1
-    ETCDCTL_API=3 "$dir/bin/etcdctl" version | head -n 1
+    head -n 1 <<<"$("$dir/bin/etcd" --version)"
+    head -n 1 <<<"$(ETCDCTL_API=3 "$dir/bin/etcdctl" version)"
     echo "in $dir/bin"
 }
 

@@ -64,8 +64,8 @@ find_programs() {
     printf '#!/bin/sh\nexec "%s" "$@"\n' "$etcdctl" >"$work/bin/etcdctl"
     chmod +x "$work/bin/etcdctl"
     export PATH="$work/bin:$PATH" ETCDCTL_API=3
-    say "etcdctl: $(etcdctl version | head -n 1)"
-    if [ "$server" = etcd ] || [ "${1:-}" = both ]; then say "etcd: $("$etcd" --version | head -n 1)"; fi
+    say "etcdctl: $(head -n 1 <<<"$(etcdctl version)")"
+    if [ "$server" = etcd ] || [ "${1:-}" = both ]; then say "etcd: $(head -n 1 <<<"$("$etcd" --version)")"; fi
     if [ "$server" = almadia ]; then find_almadia; fi
 }
 
