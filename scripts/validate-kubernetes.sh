@@ -95,6 +95,7 @@ metadata: { name: $client_pod, labels: { app.kubernetes.io/name: almadia-client,
 spec:
   restartPolicy: Never
   automountServiceAccountToken: false
+  enableServiceLinks: false
   affinity:
     nodeAffinity:
       requiredDuringSchedulingIgnoredDuringExecution:

@@ -24,7 +24,7 @@ same() {
     diff -u "$1" "$2" || fail "$1 is not what the chart makes; look at the difference, then UPDATE=1 scripts/chart/check.sh"
 }
 
-"$helm" lint --strict --quiet "$chart" || fail "helm lint"
+"$helm" lint --strict "$chart" >"$work/lint" 2>&1 || { cat "$work/lint" >&2; fail "helm lint"; }
 
 count=0
 for values in "$chart"/golden/*.values.yaml; do

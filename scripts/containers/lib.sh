@@ -3,10 +3,14 @@
 # never run; needs tools.sh, engine.sh, images.sh and a directory in `work`. Every container, volume and network carries the run's name.
 # shellcheck shell=bash
 
-run=almadia-$$
 peers=almadia-peers
-image=$run/server:test
-client_image=$run/client:test
+
+# name_run NAME: what everything of this run is called.
+name_run() {
+    run=$1
+    image=$run/server:test
+    client_image=$run/client:test
+}
 
 fail() { echo "containers: FAILED: $*" >&2; exit 1; }
 say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
@@ -55,6 +59,20 @@ for line in lines:
         text = "--wished-size=file:/etc/almadia/size/wished-size"
     print(text.replace("$(POD_NAMESPACE)", "test"))
 PYTHON
+}
+
+# begin: finds the program, an engine, images, the network and a client; sets `arguments` for a size of three.
+begin() {
+    need_packages python3=python3 readelf=binutils
+    almadia=${ALMADIA:-${CARGO_TARGET_DIR:-target}/release/almadia}
+    [ -x "$almadia" ] || fail "$almadia is not a program"
+    need_engine
+    make_images
+    docker network create --label "$run" "$run" >/dev/null
+    docker run --detach --name "$run-client" --label "$run" --network "$run" --read-only --tmpfs /tmp --cap-drop ALL \
+        --stop-signal SIGKILL "$client_image" sleep 36000 >/dev/null
+    set_size 3
+    mapfile -t arguments < <(chart_arguments)
 }
 
 # set_size COUNT: as the kubelet does it, by renaming a new file over the old one.

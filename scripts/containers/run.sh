@@ -13,23 +13,14 @@ source scripts/lib/engine.sh
 source scripts/lib/images.sh
 source scripts/containers/lib.sh
 source scripts/containers/rows.sh
+name_run "almadia-$$"
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
 rows=(any_order leader_killed paused_and_cut other_address all_killed graceful_stop lost_disk no_quorum_no_founding scale roll)
 
-need_packages python3=python3 readelf=binutils
-almadia=${ALMADIA:-${CARGO_TARGET_DIR:-target}/release/almadia}
-[ -x "$almadia" ] || fail "$almadia is not a program"
-need_engine
-make_images
-docker network create --label "$run" "$run" >/dev/null
-docker run --detach --name "$run-client" --label "$run" --network "$run" --read-only --tmpfs /tmp --cap-drop ALL \
-    --stop-signal SIGKILL "$client_image" sleep 3600 >/dev/null
-set_size 3
-mapfile -t arguments < <(chart_arguments)
-
+begin
 passed=0
 if [ -n "${ROWS:-}" ]; then read -r -a rows <<<"$ROWS"; fi
 for row in "${rows[@]}"; do
