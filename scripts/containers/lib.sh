@@ -36,27 +36,33 @@ wait_for() {
 make_images() {
     import_base "$run/base:test"
     if is_static "$almadia"; then
-        build_images "$almadia" "$run" test "$run/base:test"
-    else
-        say "$almadia is linked dynamically: its images carry its libraries and are not the product's"
-        import_libraries "$almadia" "$run/libraries:test" "$run/base:test"
-        build_images "$almadia" "$run" test "$run/libraries:test"
-        # What runs is the client's image with the server's settings.
-        printf 'FROM %s\nENTRYPOINT ["/usr/local/bin/almadia"]\nCMD ["server"]\n' "$client_image" | DOCKER_BUILDKIT=0 docker build --quiet -t "$image" - >/dev/null 2>&1
-    fi >/dev/null
+        build_images "$almadia" "$run" test "$run/base:test" >/dev/null
+        return 0
+    fi
+    say "$almadia is linked dynamically: its images carry its libraries and are not the product's"
+    import_libraries "$almadia" "$run/libraries:test" "$run/base:test"
+    build_images "$almadia" "$run" test "$run/libraries:test" "$run/libraries:test" >/dev/null
 }
 
-# The server's arguments as the chart's golden file for a size in a file has them, with what the test's network is called.
+# knows FLAG: the program has it.
+knows() { "$almadia" server --help >"$work/help" && grep -q -- "$1" "$work/help"; }
+
+# The server's arguments as the chart renders them for the lab, with a size from a file. A program that does not find its peers by
+# their domain yet is given the list of them.
 chart_arguments() {
-    python3 - "$work/size" <<'PYTHON'
+    local list=""
+    if ! knows --peer-domain; then list=$(printf ',almadia-%d=http://almadia-%d.'"$peers"':2380' 0 0 1 1 2 2); fi
+    python3 - "${list#,}" <<'PYTHON'
 import sys
 lines = open("deploy/chart/golden/default.yaml").read().split("args:\n", 1)[1].split("env:\n", 1)[0].splitlines()
 for line in lines:
     text = line.strip().removeprefix("- ")
     if not text:
         continue
+    if sys.argv[1] and text.startswith("--peer-port="):
+        text = "--listen-peer-urls=http://[::]" + text.removeprefix("--peer-port=").rjust(5, ":")
     if text.startswith("--wished-size="):
-        text = "--wished-size=file:/etc/almadia/size/wished-size"
+        text = "--initial-cluster=" + sys.argv[1] if sys.argv[1] else "--wished-size=file:/etc/almadia/size/wished-size"
     print(text.replace("$(POD_NAMESPACE)", "test"))
 PYTHON
 }
@@ -87,12 +93,14 @@ set_size() {
 pod_create() {
     local number=$1
     shift
+    local named=()
+    if ! knows --peer-domain; then named=(--name "almadia-$number" --advertise-client-urls "http://almadia-$number.$peers:2379"); fi
     docker create --name "$run-$number" --hostname "almadia-$number" --label "$run" --restart on-failure \
         --network "$run" --network-alias "almadia-$number.$peers" \
         --read-only --cap-drop ALL --security-opt no-new-privileges --user 10001:10001 \
         --volume "$run-$number:/var/lib/almadia" --volume "$work/size:/etc/almadia/size:ro" \
         --env "POD_NAME=almadia-$number" --env POD_NAMESPACE=test --env "ALMADIA_PEER_DOMAIN=$peers" --env ALMADIA_CLUSTER_SIZE=3 \
-        "$@" "$image" "${arguments[@]}" >/dev/null
+        "$@" "$image" "${arguments[@]}" "${named[@]}" >/dev/null
 }
 
 pod_start() { pod_create "$@" && docker start "$run-$1" >/dev/null; }
@@ -113,6 +121,9 @@ urls() {
     for number in "$@"; do list+="${list:+,}http://almadia-$number.$peers:2379"; done
     echo "$list"
 }
+
+# is_ready N: what the readiness probe asks.
+is_ready() { client timeout 2 wget -q -O /dev/null "http://almadia-$1.$peers:2381/readyz"; }
 
 # almadia_at "N…" COMMAND…: through these members.
 almadia_at() {
@@ -169,38 +180,43 @@ sys.exit(voters != [f"almadia-{number}" for number in range(int(sys.argv[2]))] o
 PYTHON
 }
 
-# load_start "N…": writes one key after the other until load_stop, and notes each that was acknowledged, with the time.
+# load_start "N…": through each of these members, one write after the other until load_stop; those acknowledged are noted with the time.
 load_start() {
-    client rm -f /tmp/acknowledged /tmp/stop
-    # shellcheck disable=SC2086
-    docker exec --detach --env "ALMADIA_ENDPOINTS=$(urls $1)" "$run-client" sh -c '
-        number=0
-        until [ -e /tmp/stop ]; do
-            number=$((number + 1))
-            if almadia --timeout 10s put "load/$number" "$number" >/dev/null 2>&1; then
-                read -r now rest </proc/uptime
-                echo "$number $now" >>/tmp/acknowledged
-            fi
-        done
-        touch /tmp/stopped'
-    wait_for 20 "the first write of the load" client test -s /tmp/acknowledged
+    local number
+    client sh -c 'rm -rf /tmp/load && mkdir /tmp/load'
+    for number in $1; do
+        docker exec --detach --env "ALMADIA_ENDPOINTS=$(urls "$number")" --env "through=$number" "$run-client" sh -c '
+            number=0
+            until [ -e /tmp/load/stop ]; do
+                number=$((number + 1))
+                if almadia --timeout 5s put "load/$through/$number" "$number" >/dev/null 2>&1; then
+                    read -r now rest </proc/uptime
+                    echo "$through/$number $now" >>"/tmp/load/acknowledged-$through"
+                else
+                    sleep 0.05
+                fi
+            done
+            touch "/tmp/load/stopped-$through"'
+    done
+    for number in $1; do wait_for 20 "the first write of the load" client test -s "/tmp/load/acknowledged-$number"; done
 }
 
-# load_stop "N…": ends the load; every acknowledged write must be there. Says how many and the longest pause between two.
+# load_stop "N…": ends the load; every acknowledged write must be there. Says how many there were, and the longest time in which no
+# write was acknowledged through any member.
 load_stop() {
-    client touch /tmp/stop
-    wait_for 20 "the end of the load" client test -e /tmp/stopped
-    client rm -f /tmp/stopped
-    client cat /tmp/acknowledged >"$work/acknowledged"
+    local number
+    client touch /tmp/load/stop
+    for number in $1; do wait_for 20 "the end of the load" client test -e "/tmp/load/stopped-$number"; done
+    client sh -c 'cat /tmp/load/acknowledged-*' >"$work/acknowledged"
     almadia_at "$1" get --prefix load/ -o json >"$work/kept"
     python3 - "$work/acknowledged" "$work/kept" <<'PYTHON' || fail "an acknowledged write is lost"
 import json, sys
 acknowledged = [line.split() for line in open(sys.argv[1])]
 kept = {pair["key"]: pair["value"] for pair in json.load(open(sys.argv[2]))["kvs"]}
-lost = [number for number, _ in acknowledged if kept.get(f"load/{number}") != number]
-times = [float(time) for _, time in acknowledged]
+lost = [name for name, _ in acknowledged if kept.get(f"load/{name}") != name.rsplit("/", 1)[1]]
+times = sorted(float(time) for _, time in acknowledged)
 pause = max((later - sooner for sooner, later in zip(times, times[1:])), default=0)
-print(f"        {len(acknowledged)} writes acknowledged, {len(lost)} lost, longest time between two {pause * 1000:.0f} ms")
+print(f"        {len(acknowledged)} writes acknowledged, {len(lost)} lost, longest time without one {pause * 1000:.0f} ms")
 sys.exit(bool(lost) or not acknowledged)
 PYTHON
     almadia_at "$1" del --prefix load/ >/dev/null

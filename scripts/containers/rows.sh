@@ -152,7 +152,7 @@ row_roll() {
     for number in 2 1 0; do
         pod_delete "$number"
         pod_start "$number"
-        wait_for 30 "member $number ready" almadia_at "$number" --timeout 1s get kept
+        wait_for 30 "member $number ready" is_ready "$number"
         wait_for 30 "member $number caught up" caught_up "$all"
     done
     load_stop "$all"

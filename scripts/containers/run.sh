@@ -18,9 +18,13 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-rows=(any_order leader_killed paused_and_cut other_address all_killed graceful_stop lost_disk no_quorum_no_founding scale roll)
+rows=(any_order leader_killed paused_and_cut other_address all_killed graceful_stop roll)
+# What a program needs joining by itself for.
+joining=(lost_disk no_quorum_no_founding scale)
 
 begin
+if knows --wished-size; then rows+=("${joining[@]}"); else say "not run, since this program does not join by itself: ${joining[*]}"; fi
+
 passed=0
 if [ -n "${ROWS:-}" ]; then read -r -a rows <<<"$ROWS"; fi
 for row in "${rows[@]}"; do
