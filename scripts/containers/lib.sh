@@ -3,7 +3,11 @@
 # never run; needs tools.sh, engine.sh, images.sh and a directory in `work`. Every container, volume and network carries the run's name.
 # shellcheck shell=bash
 
+# The headless Service as pods of its namespace call it, and its whole name.
 peers=almadia-peers
+whole_domain=almadia-peers.test.svc.cluster.local
+# How clients reach members; a row may change it.
+scheme=http client_environment=()
 
 # name_run NAME: what everything of this run is called.
 name_run() {
@@ -47,22 +51,23 @@ make_images() {
 # knows FLAG: the program has it.
 knows() { "$almadia" server --help >"$work/help" && grep -q -- "$1" "$work/help"; }
 
-# The server's arguments as the chart renders them for the lab, with a size from a file. A program that does not find its peers by
+# chart_arguments GOLDEN: the server's arguments as the chart renders them for those values, with a size from a file. A program that does not find its peers by
 # their domain yet is given the list of them.
 chart_arguments() {
+    local golden=deploy/chart/golden/$1.yaml
     local list=""
     if ! knows --peer-domain; then list=$(printf ',almadia-%d=http://almadia-%d.'"$peers"':2380' 0 0 1 1 2 2); fi
-    python3 - "${list#,}" <<'PYTHON'
+    python3 - "$golden" "${list#,}" <<'PYTHON'
 import sys
-lines = open("deploy/chart/golden/default.yaml").read().split("args:\n", 1)[1].split("env:\n", 1)[0].splitlines()
+lines = open(sys.argv[1]).read().split("args:\n", 1)[1].split("env:\n", 1)[0].splitlines()
 for line in lines:
     text = line.strip().removeprefix("- ")
     if not text:
         continue
-    if sys.argv[1] and text.startswith("--peer-port="):
+    if sys.argv[2] and text.startswith("--peer-port="):
         text = "--listen-peer-urls=http://[::]" + text.removeprefix("--peer-port=").rjust(5, ":")
     if text.startswith("--wished-size="):
-        text = "--initial-cluster=" + sys.argv[1] if sys.argv[1] else "--wished-size=file:/etc/almadia/size/wished-size"
+        text = "--initial-cluster=" + sys.argv[2] if sys.argv[2] else "--wished-size=file:/etc/almadia/size/wished-size"
     print(text.replace("$(POD_NAMESPACE)", "test"))
 PYTHON
 }
@@ -75,10 +80,11 @@ begin() {
     need_engine
     make_images
     docker network create --label "$run" "$run" >/dev/null
-    docker run --detach --name "$run-client" --label "$run" --network "$run" --read-only --tmpfs /tmp --cap-drop ALL \
+    mkdir "$work/pki"
+    docker run --detach --name "$run-client" --volume "$work/pki:/pki:ro" --label "$run" --network "$run" --read-only --tmpfs /tmp --cap-drop ALL \
         --stop-signal SIGKILL "$client_image" sleep 36000 >/dev/null
     set_size 3
-    mapfile -t arguments < <(chart_arguments)
+    mapfile -t arguments < <(chart_arguments default)
 }
 
 # set_size COUNT: as the kubelet does it, by renaming a new file over the old one.
@@ -96,9 +102,10 @@ pod_create() {
     local named=()
     if ! knows --peer-domain; then named=(--name "almadia-$number" --advertise-client-urls "http://almadia-$number.$peers:2379"); fi
     docker create --name "$run-$number" --hostname "almadia-$number" --label "$run" --restart on-failure \
-        --network "$run" --network-alias "almadia-$number.$peers" \
+        --network "$run" --network-alias "almadia-$number.almadia-peers" --network-alias "almadia-$number.$whole_domain" \
         --read-only --cap-drop ALL --security-opt no-new-privileges --user 10001:10001 \
         --volume "$run-$number:/var/lib/almadia" --volume "$work/size:/etc/almadia/size:ro" \
+        --volume "$work/pki:/etc/almadia/tls/client:ro" --volume "$work/pki:/etc/almadia/tls/peer:ro" \
         --env "POD_NAME=almadia-$number" --env POD_NAMESPACE=test --env "ALMADIA_PEER_DOMAIN=$peers" --env ALMADIA_CLUSTER_SIZE=3 \
         "$@" "$image" "${arguments[@]}" "${named[@]}" >/dev/null
 }
@@ -113,12 +120,12 @@ pod_delete() {
 
 wipe() { docker volume rm "$run-$1" >/dev/null; }
 
-client() { docker exec "$run-client" "$@"; }
+client() { docker exec "${client_environment[@]}" "$run-client" "$@"; }
 
 # urls N…: their client addresses.
 urls() {
     local list="" number
-    for number in "$@"; do list+="${list:+,}http://almadia-$number.$peers:2379"; done
+    for number in "$@"; do list+="${list:+,}$scheme://almadia-$number.$peers:2379"; done
     echo "$list"
 }
 

@@ -158,3 +158,42 @@ row_roll() {
     load_stop "$all"
     check "$all" || fail "the client's check"
 }
+
+# Another cluster, from empty volumes, with certificates for clients and members where the chart mounts their Secrets.
+row_tls() {
+    local number kept=("${arguments[@]}")
+    for number in $all; do
+        pod_delete "$number"
+        wipe "$number"
+    done
+    make_certificates
+    mapfile -t arguments < <(chart_arguments tls)
+    peers=$whole_domain scheme=https
+    client_environment=(--env ETCDCTL_CACERT=/pki/ca.crt --env ETCDCTL_CERT=/pki/user.crt --env ETCDCTL_KEY=/pki/user.key)
+    for number in $all; do pod_start "$number"; done
+    wait_for 30 "a cluster with certificates" caught_up "$all"
+    check "$all" || fail "the client's check with a certificate"
+    client_environment=(--env ETCDCTL_CACERT=/pki/ca.crt)
+    if almadia_at "$all" --timeout 2s put without certificate >/dev/null 2>&1; then fail "a client without a certificate was served"; fi
+    client_environment=()
+    scheme=http
+    if almadia_at "$all" --timeout 2s put without tls >/dev/null 2>&1; then fail "a client without TLS was served"; fi
+    say "members and clients with certificates; without one, nobody is served"
+    for number in $all; do
+        pod_delete "$number"
+        wipe "$number"
+    done
+    peers=almadia-peers arguments=("${kept[@]}")
+    for number in $all; do pod_start "$number"; done
+    wait_for 30 "a cluster without certificates again" caught_up "$all"
+}
+
+# make_certificates: an authority, and what the Secrets of the chart hold: tls.crt and tls.key for both sides.
+make_certificates() {
+    local pki=$work/pki
+    rm -rf "${pki:?}"/*
+    "$almadia" cert ca --dir "$pki"
+    "$almadia" cert peer --dir "$pki" --file tls --host "*.$whole_domain"
+    "$almadia" cert client --dir "$pki" --name user --file user
+    chmod 644 "$pki"/*.key
+} >/dev/null

@@ -18,7 +18,7 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-rows=(any_order leader_killed paused_and_cut other_address all_killed graceful_stop roll)
+rows=(any_order leader_killed paused_and_cut other_address all_killed graceful_stop roll tls)
 # What a program needs joining by itself for.
 joining=(lost_disk no_quorum_no_founding scale)
 

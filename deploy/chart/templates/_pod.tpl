@@ -96,6 +96,8 @@ podAntiAffinity:
 {{/* How `helm test` and the toolbox reach members that want TLS. */}}
 {{- define "almadia.clientEnv" -}}
 {{- $tls := include "almadia.tls.client" . | fromYaml -}}
+- name: POD_NAMESPACE
+  valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
 - name: ALMADIA_ENDPOINTS
   value: {{ include "almadia.endpoints" . }}
 {{- if $tls.secret }}

@@ -39,13 +39,14 @@
 {{ if $tls.secret }}https{{ else }}http{{ end }}://{{ include "almadia.fullname" . }}:{{ int .Values.service.ports.client }}
 {{- end -}}
 
-{{/* The URL of every member, which a test that asks each one needs. */}}
+{{/* The URL of every member, which a test that asks each one needs: by the whole name, as in the members' certificates. POD_NAMESPACE
+must stand before it in the environment. */}}
 {{- define "almadia.endpoints" -}}
 {{- $tls := include "almadia.tls.client" . | fromYaml -}}
 {{- $scheme := ternary "https" "http" (not (empty $tls.secret)) -}}
 {{- $urls := list -}}
 {{- range $ordinal := until (int .Values.replicaCount) -}}
-{{- $urls = append $urls (printf "%s://%s-%d.%s:%d" $scheme (include "almadia.fullname" $) $ordinal (include "almadia.peers" $) (int $.Values.containerPorts.client)) -}}
+{{- $urls = append $urls (printf "%s://%s-%d.%s.$(POD_NAMESPACE).svc.%s:%d" $scheme (include "almadia.fullname" $) $ordinal (include "almadia.peers" $) $.Values.clusterDomain (int $.Values.containerPorts.client)) -}}
 {{- end -}}
 {{ join "," $urls }}
 {{- end -}}
