@@ -109,6 +109,7 @@ spec:
 YAML
 }
 
+machine_of() { field "pod/$name-$1" '{.spec.nodeName}'; }
 rolled_out() { kube rollout status "statefulset/$name" --timeout="${wait_seconds}s" >/dev/null; }
 inside() { local ordinal=$1; shift; kube exec "$name-$ordinal" -- /usr/local/bin/almadia "$@"; }
 
@@ -128,6 +129,8 @@ if ! field "statefulset/$name" '{.metadata.name}' >/dev/null 2>&1; then
     kube apply -f "$manifest" >/dev/null || error "No se ha podido desplegar $manifest."
 fi
 rolled_out || error "Los pods no están listos."
+shared=$(for ordinal in $(pods); do machine_of "$ordinal"; echo; done | sed '/^$/d' | sort | uniq -d)
+[ -z "$shared" ] || error "Dos miembros comparten la máquina $shared."
 image=$(field "statefulset/$name" '{.spec.template.spec.containers[0].image}')
 mark=$(date +%s)-$$
 inside 0 put validate/mark "$mark" >/dev/null || error "No se ha podido escribir."
@@ -151,7 +154,6 @@ kube wait --for=condition=Ready "pod/$name-$old_leader" --timeout="${wait_second
 
 echo "[4] Parada de la máquina del líder"
 control_planes=" $(kube get nodes -l node-role.kubernetes.io/control-plane -o 'jsonpath={.items[*].metadata.name}') "
-machine_of() { field "pod/$name-$1" '{.spec.nodeName}'; }
 MACHINE=$(machine_of "$leader")
 if [[ $control_planes = *" $MACHINE "* ]]; then
     moved=""

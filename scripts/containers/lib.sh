@@ -57,12 +57,14 @@ chart_arguments() {
     local golden=deploy/chart/golden/$1.yaml
     local list=""
     if ! knows --peer-domain; then list=$(printf ',almadia-%d=http://almadia-%d.'"$peers"':2380' 0 0 1 1 2 2); fi
-    python3 - "$golden" "${list#,}" <<'PYTHON'
+    local without=none
+    if ! knows --enable-fault-injection; then without=--enable-fault-injection; fi
+    python3 - "$golden" "${list#,}" "$without" <<'PYTHON'
 import sys
 lines = open(sys.argv[1]).read().split("args:\n", 1)[1].split("env:\n", 1)[0].splitlines()
 for line in lines:
     text = line.strip().removeprefix("- ")
-    if not text:
+    if not text or text == sys.argv[3]:
         continue
     if sys.argv[2] and text.startswith("--peer-port="):
         text = "--listen-peer-urls=http://[::]" + text.removeprefix("--peer-port=").rjust(5, ":")
@@ -84,7 +86,7 @@ begin() {
     docker run --detach --name "$run-client" --volume "$work/pki:/pki:ro" --label "$run" --network "$run" --read-only --tmpfs /tmp --cap-drop ALL \
         --stop-signal SIGKILL "$client_image" sleep 36000 >/dev/null
     set_size 3
-    mapfile -t arguments < <(chart_arguments default)
+    mapfile -t arguments < <(chart_arguments lab)
 }
 
 # set_size COUNT: as the kubelet does it, by renaming a new file over the old one.

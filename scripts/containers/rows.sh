@@ -159,6 +159,14 @@ row_roll() {
     check "$all" || fail "the client's check"
 }
 
+# M2 (c): the acceptance suite from a container, all seven tests.
+row_acceptance() {
+    almadia_at "$all" --timeout 10s verify --lang es >"$work/verify" 2>&1 || { cat "$work/verify" >&2; fail "the acceptance suite"; }
+    [ "$(tail -n 1 "$work/verify")" = PASS ] || { cat "$work/verify" >&2; fail "the acceptance suite does not end with PASS"; }
+    [ "$(grep -c 'Superado$' "$work/verify")" = 7 ] || { cat "$work/verify" >&2; fail "not all seven tests have passed"; }
+    wait_for 30 "three healthy members" caught_up "$all"
+}
+
 # Another cluster, from empty volumes, with certificates for clients and members where the chart mounts their Secrets.
 row_tls() {
     local number kept=("${arguments[@]}")

@@ -46,6 +46,7 @@ while IFS='|' read -r fault good words; do
     says "-> ERROR: $words"
     [ "$(tail -n 1 "$work/output")" = "=== FIN ===" ] || fail "$fault: its last line"
 done <<'FAULTS'
+shared-machine|0|Dos miembros comparten la máquina worker.
 data-lost|0|Los datos se han perdido.
 client-fails|1|El cliente falló.
 same-leader|2|el líder sigue siendo 1.
