@@ -57,6 +57,8 @@ bugs! {
     ReadUnconfirmed = "read-unconfirmed",
     /// A read does not wait until its position is applied (etcd#7331).
     ReadNotWaited = "read-not-waited",
+    /// After a restart a member shows its state when it has applied its own log, which may lack what it had shown.
+    RecoveredByOwnLog = "recovered-by-own-log",
     /// One member leaves an entry out now and then (etcd#11651).
     ApplySkips = "apply-skips",
     /// An entry is applied twice now and then.

@@ -228,13 +228,12 @@ impl<B: Backend> Shared<B> {
         })
     }
 
-    /// Gives a lease its whole time again on a caller's behalf; the header shows the revision before.
+    /// Gives a lease its whole time again on a caller's behalf.
     pub(crate) async fn renew(
         &self,
         caller: &Caller,
         lease: i64,
     ) -> Result<pb::LeaseKeepAliveResponse, Fault> {
-        let header = self.read_header(&self.backend.view());
         if self.backend.view().auth().is_enabled() {
             let view = self.readable_view(false).await?;
             let actor = self.actor(caller, &view)?;
@@ -242,10 +241,12 @@ impl<B: Backend> Shared<B> {
                 .map_err(Fault::from)?;
         }
         // The member keeps the time: a second timer for each renewal would cost more than the rest of it.
+        let ttl = self.backend.keep_lease_alive(LeaseId(lease)).await?;
+        // Taken afterwards: right after a start, the member waits until its views are what they were before.
         Ok(pb::LeaseKeepAliveResponse {
-            header: Some(header),
+            header: Some(self.read_header(&self.backend.view())),
             id: lease,
-            ttl: self.backend.keep_lease_alive(LeaseId(lease)).await?,
+            ttl,
         })
     }
 }

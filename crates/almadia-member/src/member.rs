@@ -229,6 +229,11 @@ impl Member {
         Ok(())
     }
 
+    /// Whether its views hold everything that it has shown, in this life and before.
+    pub(crate) fn has_recovered(&self) -> bool {
+        *self.inner.recovered.borrow()
+    }
+
     /// Whether this member serves nobody, because its state is not what it should be.
     pub fn is_fenced(&self) -> bool {
         self.inner.fence.is_up()
@@ -290,6 +295,11 @@ impl Member {
             corrupt: inner.fence.is_up(),
             members,
         }
+    }
+
+    /// Up to where this member knows the log to be committed: what [`Member::status`] says of it, without gathering the rest.
+    pub fn committed(&self) -> LogIndex {
+        self.inner.consensus.progress().committed
     }
 
     /// Whether the disk is full and the log waits: this member acknowledges nothing until there is room, and then goes on.

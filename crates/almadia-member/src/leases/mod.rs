@@ -81,16 +81,21 @@ impl Member {
     /// # Errors
     /// [`AskError`]; whether the lease was renewed is then unknown.
     pub async fn keep_lease_alive(&self, lease: LeaseId) -> Result<i64, AskError> {
-        let desk = self.lease_desk();
-        if let Some(ttl) = desk.renew_at_once(lease) {
+        if let Some(ttl) = self.renew_lease_at_once(lease) {
             return Ok(ttl);
         }
+        let desk = self.lease_desk();
         let kept = tokio::time::timeout(desk.request_limit, desk.keep_alive(lease)).await;
-        kept.unwrap_or(Err(AskError::TimedOut))
+        let kept = kept.unwrap_or(Err(AskError::TimedOut))?;
+        self.shows_what_it_has_shown().await?;
+        Ok(kept)
     }
 
     /// The same without waiting, by the member that leads; `None` when it takes the longer way.
     pub fn renew_lease_at_once(&self, lease: LeaseId) -> Option<i64> {
+        if !self.has_recovered() {
+            return None;
+        }
         self.lease_desk().renew_at_once(lease)
     }
 
@@ -101,7 +106,7 @@ impl Member {
     pub async fn lease_time_left(&self, lease: LeaseId) -> Result<Option<TimeLeft>, AskError> {
         let question = Question::from(QuestionKind::LeaseTimeLeft(lease.0));
         let answer = self.ask_leader(question).await?;
-        self.shows_what_it_has_shown().await;
+        self.shows_what_it_has_shown().await?;
         let Some(AnswerKind::LeaseTimeLeft(left)) = answer.kind else {
             return Err(AskError::TimedOut);
         };
@@ -118,7 +123,7 @@ impl Member {
     pub async fn leases_by_expiry(&self) -> Result<Vec<LeaseId>, AskError> {
         let question = Question::from(QuestionKind::LeasesByExpiry(true));
         let answer = self.ask_leader(question).await?;
-        self.shows_what_it_has_shown().await;
+        self.shows_what_it_has_shown().await?;
         match answer.kind {
             Some(AnswerKind::Leases(leases)) => Ok(leases.leases.into_iter().map(LeaseId).collect()),
             _ => Err(AskError::TimedOut),
@@ -128,9 +133,14 @@ impl Member {
     /// The leader has the answers about leases, but the revision in a header is this member's own: right after a start it
     /// would be older than what it showed before. Asked after the leader has answered, so that whoever has no leader is told so
     /// as soon as before.
-    async fn shows_what_it_has_shown(&self) {
+    async fn shows_what_it_has_shown(&self) -> Result<(), AskError> {
         // A member that is fenced is told so by whatever asks for its state.
         let _ = self.recovered().await;
+        if self.has_recovered() {
+            Ok(())
+        } else {
+            Err(AskError::TimedOut)
+        }
     }
 
     /// A positive id that no lease has had, as far as chance goes: whoever uses it must be ready to draw again.
