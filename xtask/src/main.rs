@@ -10,7 +10,8 @@ const USAGE: &str = "usage: cargo xtask <chore>
 
   tidy     check what STYLE.md promises and a program can see: arrows between crates, headers, lengths, names, links
   verify   what continuous integration runs first: formatting, tidy, clippy with warnings denied, cargo deny
-  mutants  plant every bug on purpose and have the simulator catch it, by the seeds on record; --all searches anew";
+  mutants  plant every bug on purpose and have the simulator catch it, by the seeds on record; --all searches anew,
+           --recorded leaves out those that no seed on record catches";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

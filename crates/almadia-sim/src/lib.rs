@@ -9,6 +9,7 @@ pub mod checks;
 pub mod clients;
 pub mod faults;
 pub mod history;
+pub mod jobs;
 pub mod mutants;
 pub mod panics;
 pub mod report;

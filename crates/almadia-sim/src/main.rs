@@ -1,7 +1,8 @@
 //! `almadia-sim`: runs whole clusters from seeds and says what came of it.
 
+use almadia_sim::jobs::Share;
 use almadia_sim::report::{Sum, print_failure, print_timeline};
-use almadia_sim::run::{Plan, run};
+use almadia_sim::run::{Plan, is_same_again, run};
 use almadia_sim::scenario::{ALL, Scenario};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -14,8 +15,11 @@ const USAGE: &str = "usage: cargo sim [options]
   --seed N          run one seed
   --trace           and print what happened in it
   --twice           run every seed twice and compare the hashes
+  --twice-every N   run every Nth seed twice
+  --jobs N          in so many processes at once (also with mutants)
   --bug NAME        with a planted bug
-  mutants [--all]   catch every planted bug: by the seeds on record, or searching anew (--from N --tries N --bug NAME)
+  mutants [--all]   catch every planted bug: by the seeds on record, or searching anew (--from N --tries N --bug NAME);
+                    --recorded leaves out those that no seed on record catches
   scenarios         the classic cases, compared with what is expected of them; UPDATE=1 writes that anew
   --story NAME      tells one of them
   regressions       the seeds of failures that were found before
@@ -94,7 +98,39 @@ fn again(arguments: &Arguments) -> ExitCode {
     }
 }
 
+/// The same work in several processes, and what came of all of it.
+fn in_jobs(arguments: &Arguments, jobs: u64) -> Result<(Sum, bool), String> {
+    let given = &arguments.0;
+    let at = given.iter().position(|argument| argument == "--jobs");
+    let at = at.expect("the number of jobs was read from there");
+    let rest: Vec<String> = [&given[..at], &given[at + 2..]].concat();
+    almadia_sim::jobs::run(&rest, jobs)
+}
+
+/// Which part of the work is this process's, and how many processes it starts instead of doing it.
+fn share_and_jobs(arguments: &Arguments) -> Result<(Option<Share>, u64), String> {
+    let share = arguments.value("--share").map(Share::parse).transpose()?;
+    Ok((share, arguments.number("--jobs")?.unwrap_or(1)))
+}
+
 fn seeds(arguments: &Arguments) -> Result<bool, String> {
+    let began = Instant::now();
+    let (share, jobs) = share_and_jobs(arguments)?;
+    let (sum, is_good) = if jobs > 1 {
+        in_jobs(arguments, jobs)?
+    } else {
+        run_seeds(arguments, share.unwrap_or(Share::WHOLE))?
+    };
+    if share.is_some() {
+        almadia_sim::jobs::tell(&sum);
+    } else {
+        println!("{sum}");
+        println!("in {:.0} s", began.elapsed().as_secs_f64());
+    }
+    Ok(is_good)
+}
+
+fn run_seeds(arguments: &Arguments, share: Share) -> Result<(Sum, bool), String> {
     plant(arguments)?;
     let seconds = arguments.number("--seconds")?.unwrap_or(360);
     let (first, count) = match arguments.number("--seed")? {
@@ -104,16 +140,20 @@ fn seeds(arguments: &Arguments) -> Result<bool, String> {
             arguments.number("--seeds")?.unwrap_or(200),
         ),
     };
+    let twice_every = match arguments.has("--twice") {
+        true => 1,
+        false => arguments.number("--twice-every")?.unwrap_or(u64::MAX),
+    };
     let mut sum = Sum::default();
     let began = Instant::now();
     let mut is_good = true;
-    for seed in first..first + count {
+    for seed in (first..first + count).filter(|seed| share.has(seed - first)) {
         let plan = Plan::draw(seed, seconds * 1000);
         let report = run(&plan);
-        if arguments.has("--twice") {
-            let again = run(&plan).hash;
-            if again != report.hash {
-                println!("seed {seed}: hash {:016x}, and again {again:016x}", report.hash);
+        if ((seed - first) / share.of).is_multiple_of(twice_every) {
+            sum.twice += 1;
+            if let Err(parting) = is_same_again(&plan, &report) {
+                println!("seed {seed}: {parting}");
                 is_good = false;
             }
         }
@@ -135,9 +175,7 @@ fn seeds(arguments: &Arguments) -> Result<bool, String> {
             );
         }
     }
-    println!("{sum}");
-    println!("in {:.0} s", began.elapsed().as_secs_f64());
-    Ok(is_good)
+    Ok((sum, is_good))
 }
 
 /// Runs every scenario and compares.
@@ -200,15 +238,15 @@ fn regressions() -> bool {
     for (seed, seconds, what) in almadia_sim::report::regressions() {
         let plan = Plan::draw(seed, seconds * 1000);
         let report = run(&plan);
-        let is_same = run(&plan).hash == report.hash;
+        let same = is_same_again(&plan, &report);
         println!("seed {seed}, {seconds} s: {what}");
-        if !is_same {
-            println!("  the hash is another one at the second run");
+        if let Err(parting) = &same {
+            println!("  {parting}");
         }
         if !report.failures.is_empty() {
             print_failure(&plan, &report);
         }
-        is_good &= is_same && report.failures.is_empty();
+        is_good &= same.is_ok() && report.failures.is_empty();
     }
     is_good
 }
@@ -238,19 +276,40 @@ fn plant(arguments: &Arguments) -> Result<(), String> {
 
 #[cfg(feature = "planted")]
 fn mutants(arguments: &Arguments) -> Result<bool, String> {
+    let (share, jobs) = share_and_jobs(arguments)?;
+    let (sum, is_good) = if jobs > 1 {
+        in_jobs(arguments, jobs)?
+    } else {
+        catch_bugs(arguments, share.unwrap_or(Share::WHOLE))?
+    };
+    if share.is_some() {
+        almadia_sim::jobs::tell(&sum);
+    } else {
+        println!("{} of {} planted bugs caught", sum.caught, sum.planted);
+    }
+    Ok(is_good && sum.caught == sum.planted)
+}
+
+#[cfg(feature = "planted")]
+fn catch_bugs(arguments: &Arguments, share: Share) -> Result<(Sum, bool), String> {
     use almadia_command::planted::Bug;
-    use almadia_sim::mutants::{SEEDS_MAX, catch, is_clean};
+    use almadia_sim::mutants::{SEEDS_MAX, catch, is_clean, on_record};
     let from = arguments.number("--from")?.unwrap_or(1);
     let tries = arguments.number("--tries")?.unwrap_or(SEEDS_MAX);
     let bugs = match arguments.value("--bug") {
         Some(name) => vec![bug_of(name)?],
+        None if arguments.has("--recorded") => on_record(),
         None => Bug::ALL.to_vec(),
     };
-    let mut caught_count = 0;
-    for bug in &bugs {
+    let mut sum = Sum::default();
+    // Whether a seed fails without any bug: then its catching one proves nothing.
+    let mut clean = std::collections::BTreeMap::new();
+    let own = (0u64..).zip(&bugs).filter(|(position, _)| share.has(*position));
+    for (_, bug) in own {
+        sum.planted += 1;
         match catch(*bug, !arguments.has("--all"), from, tries) {
-            Some(caught) if is_clean(caught.seed) => {
-                caught_count += 1;
+            Some(caught) if *clean.entry(caught.seed).or_insert_with(|| is_clean(caught.seed)) => {
+                sum.caught += 1;
                 println!("{:<24} {:>4}  {}", bug.name(), caught.seed, caught.check);
                 if arguments.has("--verbose") {
                     println!("    {}", caught.text);
@@ -260,8 +319,8 @@ fn mutants(arguments: &Arguments) -> Result<bool, String> {
             None => println!("{:<24}    -  NOT CAUGHT by {tries} seeds", bug.name()),
         }
     }
-    println!("{caught_count} of {} planted bugs caught", bugs.len());
-    Ok(caught_count == bugs.len())
+    let is_good = sum.caught == sum.planted;
+    Ok((sum, is_good))
 }
 
 #[cfg(feature = "planted")]

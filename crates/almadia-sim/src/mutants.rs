@@ -29,6 +29,13 @@ pub struct Caught {
     pub text: String,
 }
 
+/// The bugs with a seed on record.
+#[cfg(feature = "planted")]
+pub fn on_record() -> Vec<Bug> {
+    let all = Bug::ALL.iter().copied();
+    all.filter(|bug| recorded(bug.name()).is_some()).collect()
+}
+
 /// The seed on record for a bug, by its name.
 pub fn recorded(bug: &str) -> Option<u64> {
     RECORD.lines().find_map(|line| {

@@ -2,6 +2,7 @@
 
 use crate::run::{Plan, Report};
 use crate::shrink::shrink;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -9,7 +10,7 @@ use std::fmt;
 const LINES_SHOWN: usize = 80;
 
 /// The sum over runs.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sum {
     seeds: u64,
     failed: u64,
@@ -20,7 +21,13 @@ pub struct Sum {
     checked: u64,
     terms: u64,
     at_once: usize,
-    faults: BTreeMap<&'static str, u64>,
+    faults: BTreeMap<String, u64>,
+    /// Seeds that were run twice, to see whether they take the same course.
+    pub twice: u64,
+    /// Bugs that were planted.
+    pub planted: u64,
+    /// And those of them that were caught.
+    pub caught: u64,
 }
 
 impl Sum {
@@ -41,6 +48,25 @@ impl Sum {
         self.terms += report.terms;
         self.at_once = self.at_once.max(report.faults_at_once);
         for (kind, count) in &report.faults {
+            *self.faults.entry((*kind).to_owned()).or_default() += count;
+        }
+    }
+
+    /// The runs of another process.
+    pub fn merge(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.failed += other.failed;
+        self.simulated_ms += other.simulated_ms;
+        self.calls += other.calls;
+        self.watched += other.watched;
+        self.entries += other.entries;
+        self.checked += other.checked;
+        self.terms += other.terms;
+        self.twice += other.twice;
+        self.planted += other.planted;
+        self.caught += other.caught;
+        self.at_once = self.at_once.max(other.at_once);
+        for (kind, count) in other.faults {
             *self.faults.entry(kind).or_default() += count;
         }
     }
@@ -50,8 +76,9 @@ impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} seeds, {:.1} simulated hours, {} failed",
+            "{} seeds ({} of them twice), {:.1} simulated hours, {} failed",
             self.seeds,
+            self.twice,
             self.simulated_ms as f64 / 3_600_000.0,
             self.failed
         )?;
@@ -118,6 +145,23 @@ pub fn print_failure(plan: &Plan, report: &Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sums_of_two_processes_are_one() {
+        let part = |kind: &str, at_once| Sum {
+            seeds: 2,
+            calls: 5,
+            at_once,
+            faults: BTreeMap::from([(kind.to_owned(), 3)]),
+            ..Sum::default()
+        };
+        let mut sum = part("crash", 4);
+        sum.merge(part("pause", 3));
+        sum.merge(part("crash", 1));
+        let faults = BTreeMap::from([("crash".to_owned(), 6), ("pause".to_owned(), 3)]);
+        assert_eq!((sum.seeds, sum.calls, sum.at_once), (6, 15, 4));
+        assert_eq!(sum.faults, faults);
+    }
 
     #[test]
     fn every_line_of_the_record_is_read() {

@@ -9,6 +9,7 @@ use crate::checks::{LeaseBounds, check_all};
 use crate::clients::{Clients, Manner};
 use crate::faults::{self, Applier, Planned};
 use crate::history::{History, Outcome, Range, Request, Span};
+use crate::trace::Trace;
 use crate::world::{Beginning, World};
 use almadia_member::Settings;
 use std::collections::BTreeMap;
@@ -96,14 +97,39 @@ struct Run {
 
 /// Runs a plan.
 pub fn run(plan: &Plan) -> Report {
+    run_into(plan, Trace::default())
+}
+
+/// Runs a plan again; where that takes another course than `report`, a third and a fourth run tell where.
+pub fn is_same_again(plan: &Plan, report: &Report) -> Result<(), String> {
+    let again = run(plan);
+    if again.hash == report.hash {
+        return Ok(());
+    }
+    let traces = [Trace::keeping_all(), Trace::keeping_all()];
+    for trace in &traces {
+        run_into(plan, trace.clone());
+    }
+    let [one, other] = traces;
+    let parting = one
+        .parting(&other)
+        .unwrap_or_else(|| "but not at the third and fourth".to_owned());
+    Err(format!(
+        "hash {:016x}, and again {:016x}: {parting}",
+        report.hash, again.hash
+    ))
+}
+
+fn run_into(plan: &Plan, trace: Trace) -> Report {
     let mut chance = Chance::new(plan.seed, "manner");
-    let world = World::new(&Beginning {
+    let beginning = Beginning {
         seed: plan.seed,
         size: plan.size,
         spare: machines(plan.size) - plan.size,
         request_limit: Duration::from_millis(*chance.pick(&[1_500, 3_000, 7_000])),
         settings: Settings::default(),
-    });
+    };
+    let world = World::new(&beginning, trace);
     let clients = Clients::start(&world, plan.seed, Manner::draw(&mut chance));
     let applier = Applier::new(
         &world,

@@ -4,7 +4,7 @@
 //! A script says in comments what it shows, then the seed and the members, then faults with their times in milliseconds, then
 //! (after `expect`) the timeline that comes of them. `UPDATE=1` writes that part anew.
 
-use crate::faults::{Fault, Planned};
+use crate::faults::{Fault, LEADER, Planned};
 use crate::run::{Plan, Report, run};
 use almadia_disk::Loss;
 
@@ -120,7 +120,12 @@ fn parse(word: &str) -> Result<u64, String> {
     word.parse().map_err(|_| format!("{word:?} is no number"))
 }
 
+/// `m2`, or `leader`, or `leader+1` for the machine after the one that leads when it happens.
 fn machine(word: &str) -> Result<usize, String> {
+    if let Some(behind) = word.strip_prefix("leader") {
+        let behind = behind.strip_prefix('+').map_or(Ok(0), parse)?;
+        return Ok(LEADER + behind as usize);
+    }
     let number = word
         .strip_prefix('m')
         .ok_or_else(|| format!("{word:?} is no machine"))?;

@@ -53,6 +53,8 @@ pub struct Applier {
     /// Those of them whose process was started anew: if it comes up, all is well.
     inspected: BTreeSet<usize>,
     members_min: usize,
+    /// Machines that had members at the beginning.
+    size: usize,
     began_ms: Vec<(u64, &'static str)>,
 }
 
@@ -74,6 +76,7 @@ impl Applier {
             damaged: BTreeMap::new(),
             inspected: BTreeSet::new(),
             members_min: 3,
+            size: world.hosts.iter().filter(|host| host.power != Power::Off).count(),
             began_ms: Vec::new(),
         }
     }
@@ -97,12 +100,12 @@ impl Applier {
     pub fn turn(&mut self, world: &mut World) {
         let now_ms = world.now_ms();
         while let Some(planned) = self.planned.get(self.next).filter(|one| one.at_ms <= now_ms) {
-            let planned = planned.clone();
+            let fault = planned.fault.clone().settled(leader_of(world), self.size);
             self.next += 1;
-            if self.apply(&planned.fault, world) {
-                world.trace.tell(now_ms, format!("FAULT {:?}", planned.fault));
-                *self.done.entry(planned.fault.kind()).or_default() += 1;
-                self.began_ms.push((now_ms, planned.fault.kind()));
+            if self.apply(&fault, world) {
+                world.trace.tell(now_ms, format!("FAULT {fault:?}"));
+                *self.done.entry(fault.kind()).or_default() += 1;
+                self.began_ms.push((now_ms, fault.kind()));
             }
         }
         let (due, later) = std::mem::take(&mut self.undo)
@@ -408,6 +411,15 @@ impl Applier {
         self.operator.wants(Job::Remove(machine, id));
         true
     }
+}
+
+/// The machine whose member leads the newest term, 0 when nobody leads.
+fn leader_of(world: &World) -> usize {
+    let leading = world.hosts.iter().filter_map(|host| {
+        let standing = *host.member()?.standing().borrow();
+        standing.leading.then_some((standing.term, host.index))
+    });
+    leading.max().map_or(0, |(_, machine)| machine)
 }
 
 fn lose_power(world: &mut World, net: &Net, machine: usize, loss: Loss, down_ms: u64) -> bool {

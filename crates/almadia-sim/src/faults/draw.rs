@@ -1,5 +1,6 @@
 //! Draws a list of faults from a seed: which kinds, how often, how many at once. It does nothing.
 
+use super::directed::directed;
 use super::{Fault, Planned};
 use crate::chance::Chance;
 use almadia_disk::Loss;
@@ -13,6 +14,9 @@ const REPLACE_PAUSE_MS: u64 = 25_000;
 
 /// Everything that happens in a run.
 pub fn draw(seed: u64, size: usize, machines: usize, from_ms: u64, until_ms: u64) -> Vec<Planned> {
+    if let Some(directed) = directed(seed, size, from_ms, until_ms) {
+        return directed;
+    }
     let mut chance = Chance::new(seed, "faults");
     let kinds: Vec<u64> = (0..KINDS).filter(|_| chance.per_mille(350)).collect();
     if kinds.is_empty() {

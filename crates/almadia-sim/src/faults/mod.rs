@@ -2,6 +2,7 @@
 //! leaving some out. [`apply`] does them to a world.
 
 mod apply;
+mod directed;
 mod draw;
 mod operator;
 
@@ -81,7 +82,36 @@ pub enum Fault {
     Shrink { host: usize },
 }
 
+/// Machines from here on are counted from the one that leads when the fault begins: for scenarios and directed seeds.
+pub const LEADER: usize = 32;
+
 impl Fault {
+    /// With machines counted from 0, while `leader` of the first `size` leads.
+    pub fn settled(mut self, leader: usize, size: usize) -> Self {
+        let settled = |machine: usize| match machine.checked_sub(LEADER) {
+            Some(behind) => (leader + behind) % size,
+            None => machine,
+        };
+        match &mut self {
+            Fault::Kill { host, .. }
+            | Fault::PowerLoss { host, .. }
+            | Fault::Pause { host, .. }
+            | Fault::SlowDisk { host, .. }
+            | Fault::OneWay { host, .. }
+            | Fault::Purge { host }
+            | Fault::Transfer { to: host }
+            | Fault::Replace { host }
+            | Fault::Shrink { host } => *host = settled(*host),
+            Fault::Partition { group, .. } => {
+                let inside = (0..2 * LEADER).filter(|machine| *group >> machine & 1 == 1);
+                *group = inside.fold(0, |group, machine| group | 1 << settled(machine));
+            }
+            // No other fault is ever counted from the leader.
+            _ => {}
+        }
+        self
+    }
+
     /// Its kind, for counting.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -122,5 +152,26 @@ impl Fault {
 impl fmt::Display for Planned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "at {} ms: {:?}", self.at_ms, self.fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_counted_from_the_leader_are_settled() {
+        let settled = |host| match (Fault::Purge { host }).settled(3, 5) {
+            Fault::Purge { host } => host,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([1, LEADER, LEADER + 1, LEADER + 2].map(settled), [1, 3, 4, 0]);
+        let group = |group| Fault::Partition {
+            group,
+            resets: false,
+            for_ms: 1,
+        };
+        let relative = group(0b10 | 1 << LEADER | 1 << (LEADER + 2));
+        assert_eq!(relative.settled(3, 5), group(0b1011));
     }
 }

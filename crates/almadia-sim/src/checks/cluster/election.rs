@@ -66,10 +66,10 @@ pub struct Votes {
 }
 
 impl Votes {
-    /// A member's log is settled: its vote is durable.
-    pub fn check(&mut self, glimpse: &Glimpse) -> Result<(), String> {
+    /// A member's log is settled: its vote is durable. The term and whom it voted for, when that is new.
+    pub fn check(&mut self, glimpse: &Glimpse) -> Result<Option<(u64, MemberId)>, String> {
         let Some(vote) = glimpse.wal.vote() else {
-            return Ok(());
+            return Ok(None);
         };
         let term = vote.term.0;
         let now = (term, vote.committed);
@@ -78,6 +78,7 @@ impl Votes {
             return Err(format!("it knew term {newest:?} and now knows term {now:?}"));
         }
         *newest = now;
+        let is_new = !vote.committed && !self.of.contains_key(&(glimpse.id, term));
         // Whoever has voted for itself goes along with the one who has won.
         let (kind, first) = if vote.committed {
             ("has won", *self.won.entry(term).or_insert(vote.member))
@@ -91,6 +92,6 @@ impl Votes {
                 glimpse.id, vote.member
             ));
         }
-        Ok(())
+        Ok(is_new.then_some((term, vote.member)))
     }
 }

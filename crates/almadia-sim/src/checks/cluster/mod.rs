@@ -63,7 +63,6 @@ impl Glimpse {
     /// Nothing when no member has started there.
     fn of(host: &Host) -> Option<Self> {
         let member: Member = host.member()?;
-        let status = member.status();
         let standing = *member.standing().borrow();
         let view = member.view();
         Some(Self {
@@ -76,9 +75,9 @@ impl Glimpse {
             wal: host.wal()?,
             is_log_settled: host.is_log_settled(),
             // What is applied is committed, even if that has not got round yet.
-            committed: status.committed.0.max(view.applied().0.0),
+            committed: member.committed().0.max(view.applied().0.0),
             view,
-            is_fenced: status.corrupt,
+            is_fenced: member.is_fenced(),
         })
     }
 }
@@ -162,13 +161,20 @@ impl Observer {
             .check(&mut seen.committed, glimpse, &seen.log, &self.slots);
         self.note("commit", now_ms, host, result);
         if glimpse.standing != seen.standing {
-            tell_standing(glimpse, &seen.standing, now_ms, trace);
+            tell_standing(glimpse, &seen.standing, now_ms, trace, self.committed.len());
             seen.standing = glimpse.standing;
             let result = self.leaders.check(glimpse, &seen.log, &self.committed);
             self.note("election safety", now_ms, host, result);
         }
         if glimpse.is_log_settled {
             let result = self.votes.check(glimpse);
+            if let Ok(Some((term, candidate))) = &result {
+                let whom = match *candidate == glimpse.id {
+                    true => "itself".to_owned(),
+                    false => format!("member {candidate}"),
+                };
+                trace.tell(now_ms, format!("m{host} votes for {whom} in term {term}"));
+            }
             self.note("vote", now_ms, host, result);
         }
         self.seen.insert(host, seen);
@@ -230,10 +236,13 @@ impl Observer {
     }
 }
 
-fn tell_standing(glimpse: &Glimpse, before: &Standing, now_ms: u64, trace: &Trace) {
+fn tell_standing(glimpse: &Glimpse, before: &Standing, now_ms: u64, trace: &Trace, committed_len: u64) {
     let (host, now) = (glimpse.host, glimpse.standing);
     let text = match (before.leading, now.leading) {
-        (false, true) => format!("m{host} leads term {}", now.term),
+        (false, true) => format!(
+            "m{host}, member {}, leads term {}; {committed_len} entries are committed",
+            glimpse.id, now.term
+        ),
         (true, false) => format!("m{host} leads no more, it sees term {}", now.term),
         _ if now.term > before.term => format!("m{host} sees term {}", now.term),
         _ => {
