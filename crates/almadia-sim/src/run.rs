@@ -273,8 +273,13 @@ impl Run {
         self.has_leader()
             && members.len() == ids.len()
             && members.iter().all(|member| {
-                let view = member.view();
-                view.applied().0.0 == end && !view.compaction_pending() && member.status().last_log.0 == end
+                let (view, status) = (member.view(), member.status());
+                // A member looks at its disk now and then: until then it may refuse what there is room for.
+                let takes_writes = !status.no_space;
+                view.applied().0.0 == end
+                    && !view.compaction_pending()
+                    && status.last_log.0 == end
+                    && takes_writes
             })
     }
 
