@@ -113,7 +113,7 @@ impl Operator {
                 {
                     return;
                 }
-                self.add(machine).await;
+                self.add(machine, old).await;
                 self.desk().wishes.push(Wish::Start(machine));
             }
         }
@@ -143,13 +143,22 @@ impl Operator {
         false
     }
 
-    async fn add(&self, machine: usize) {
+    async fn add(&self, machine: usize, old: Option<MemberId>) {
         for attempt in 0..ATTEMPTS_MAX {
             let up = self.directory.up();
             if let Some(asked) = up.get(attempt % up.len().max(1))
                 && let Some(entry) = self.directory.get(*asked)
             {
                 let urls = vec![Net::url(machine)];
+                // An answer may have got lost, and asking again may be refused for another reason than that it is done.
+                let members = entry.member.members();
+                if members
+                    .iter()
+                    .any(|one| one.peer_urls == urls && Some(one.id) != old)
+                {
+                    self.trace.note(&[machine as u64, attempt as u64]);
+                    return;
+                }
                 let asked = entry
                     .process
                     .spawn(async move { entry.member.add_member(urls, false).await });
