@@ -154,7 +154,7 @@ impl Operator {
                 let members = entry.member.members();
                 if members
                     .iter()
-                    .any(|one| one.peer_urls == urls && Some(one.id) != old)
+                    .any(|one| one.info.peer_urls == urls && Some(one.id) != old)
                 {
                     self.trace.note(&[machine as u64, attempt as u64]);
                     return;
