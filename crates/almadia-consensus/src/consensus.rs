@@ -2,6 +2,7 @@
 //!
 //! Everything that can be asked of consensus is asked here, in our own types. It never looks inside a command.
 
+use crate::bearing::{self, Bearing, SentBook, SnapshotsSent};
 use crate::inbound;
 use crate::keeper::KeeperHandle;
 use crate::leader_lease::{self, LeaderLease, Leads, Said, VoteHold};
@@ -98,6 +99,8 @@ pub struct Consensus {
     pub(crate) shut: Arc<watch::Sender<bool>>,
     checkpoints: Checkpoints,
     standing: watch::Receiver<Standing>,
+    bearing: watch::Receiver<Bearing>,
+    pub(crate) sent: SentBook,
     receptions: inbound::Receptions,
     lease: LeaderLease,
     hold: VoteHold,
@@ -124,7 +127,7 @@ impl Consensus {
         let log = LogStorage::new(wal);
         let (machine, view) = StateMachine::new(store, own, keeper.clone(), sink).map_err(ended)?;
         let checkpoints = machine.checkpoints();
-        let (newest, said) = (Newest::default(), Said::default());
+        let (newest, said, sent) = (Newest::default(), Said::default(), SentBook::default());
         let outbound = Outbound::new(
             own,
             network.clone(),
@@ -132,6 +135,7 @@ impl Consensus {
             view.clone(),
             newest.clone(),
             said.clone(),
+            sent.clone(),
         );
         let config = Arc::new(settings.to_openraft().validate().map_err(ended)?);
         let raft = Raft::new(own.0, config, outbound, log, machine)
@@ -141,6 +145,7 @@ impl Consensus {
         leader_lease::stand_after(&raft, own, voted, hold);
         let lease = LeaderLease::new(own, &raft, said, election_max);
         let standing = watch_standing(&raft, own);
+        let bearing = bearing::follow(&raft);
         Ok(Self {
             raft,
             view,
@@ -149,6 +154,8 @@ impl Consensus {
             shut: Arc::new(watch::channel(false).0),
             checkpoints,
             standing,
+            bearing,
+            sent,
             receptions: inbound::Receptions::default(),
             lease,
             hold,
@@ -183,6 +190,16 @@ impl Consensus {
     /// Who leads; changes can be awaited.
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.clone()
+    }
+
+    /// What this member is in its term, for those who look on; changes can be awaited.
+    pub fn bearing(&self) -> watch::Receiver<Bearing> {
+        self.bearing.clone()
+    }
+
+    /// Snapshots sent to others; changes can be awaited.
+    pub fn snapshots_sent(&self) -> watch::Receiver<SnapshotsSent> {
+        self.sent.watch()
     }
 
     /// Appends proposals to the log of this member as leader of `term`, in order. Those that were certainly not

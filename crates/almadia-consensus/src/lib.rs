@@ -5,6 +5,7 @@
 //! pipes to peers ([`PeerNetwork`]), a log (`almadia-wal`), a store (`almadia-store`) and a [`KeeperHandle`] for
 //! file work. It never looks inside a command, opens a socket or reads a clock of its own.
 
+mod bearing;
 mod beginning;
 mod chance;
 mod change;
@@ -23,6 +24,7 @@ mod state_machine;
 mod verdict;
 mod wire;
 
+pub use bearing::{Bearing, Role, SnapshotsSent};
 pub use beginning::{BEGINNING, beginning_membership};
 pub use chance::{seed_chance, stir_chance};
 pub use change::{ChangeError, MemberChange, Roster, Rostered};

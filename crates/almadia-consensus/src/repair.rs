@@ -39,6 +39,7 @@ impl Consensus {
         let position = view.applied().0;
         let sent = outbound::send_snapshot(pipe, vote, self.keeper.clone(), view).await;
         sent.map_err(|error| error.to_string())?;
+        self.sent.note(member);
         Ok(position)
     }
 }

@@ -126,6 +126,11 @@ impl Fence {
         }
     }
 
+    /// Tells when that changes.
+    pub(crate) fn watch(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+
     fn set(&self, up: bool) {
         self.0.send_replace(up);
     }

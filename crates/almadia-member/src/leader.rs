@@ -8,6 +8,7 @@ use crate::forward::client;
 use crate::leases::Lessor;
 use crate::membership::question::{ChangeAnswer, ChangeQuestion};
 use crate::membership::steward::Steward;
+use crate::overview::{Curiosity, Report};
 use almadia_command::{LeaseId, MemberId};
 use almadia_consensus::Consensus;
 use bytes::Bytes;
@@ -21,7 +22,7 @@ const RETRY: Duration = Duration::from_millis(10);
 /// What a member may ask the leader.
 #[derive(Clone, PartialEq, Message)]
 pub struct Question {
-    #[prost(oneof = "QuestionKind", tags = "1, 2, 3, 4, 10, 20, 21")]
+    #[prost(oneof = "QuestionKind", tags = "1, 2, 3, 4, 10, 20, 21, 30")]
     pub kind: Option<QuestionKind>,
 }
 
@@ -49,6 +50,9 @@ pub enum QuestionKind {
     /// Send the whole state to this member.
     #[prost(uint64, tag = "21")]
     SendState(u64),
+    /// How the asked member is: any member answers it for itself, not the leader for all.
+    #[prost(message, tag = "30")]
+    HowAreYou(Curiosity),
 }
 
 /// The hash of a member's state at a compaction.
@@ -94,7 +98,7 @@ pub struct LeaseLeft {
 /// What the leader answers.
 #[derive(Clone, PartialEq, Message)]
 pub struct Answer {
-    #[prost(oneof = "AnswerKind", tags = "1, 2, 3, 4, 10, 20, 21")]
+    #[prost(oneof = "AnswerKind", tags = "1, 2, 3, 4, 10, 20, 21, 30")]
     pub kind: Option<AnswerKind>,
 }
 
@@ -122,6 +126,9 @@ pub enum AnswerKind {
     /// See [`QuestionKind::SendState`]: it is on its way.
     #[prost(bool, tag = "21")]
     StateComes(bool),
+    /// See [`QuestionKind::HowAreYou`].
+    #[prost(message, tag = "30")]
+    IAm(Box<Report>),
 }
 
 impl From<QuestionKind> for Question {
@@ -197,6 +204,8 @@ impl Duties {
                 AnswerKind::StateComes(true)
             }
             QuestionKind::AreYouThere(_) => AnswerKind::Here(true),
+            // Answered before the leader's duties are asked, by whoever has the member.
+            QuestionKind::HowAreYou(_) => return None,
             QuestionKind::Membership(question) => {
                 AnswerKind::Membership(self.steward.answer(&question.change?).await?)
             }

@@ -4,6 +4,7 @@
 //! socket. [`Member`] is the face for the edge and the program; [`founding`] comes before there is a member.
 
 pub mod backup;
+pub mod chronicle;
 mod comparison;
 mod forward;
 pub mod founding;
@@ -17,6 +18,7 @@ mod limits;
 pub mod log;
 mod member;
 pub mod membership;
+pub mod overview;
 mod proposer;
 mod reads;
 pub mod restoring;
@@ -24,7 +26,7 @@ mod start;
 mod upkeep;
 mod waiters;
 
-pub use almadia_consensus::{MemberInfo, Membered, Settings, Standing};
+pub use almadia_consensus::{MemberInfo, Membered, Role, Settings, Standing};
 pub use leader::AskError;
 pub use leases::TimeLeft;
 pub use limits::{Limits, MemoryBudget};

@@ -10,6 +10,7 @@ use crate::gate::SpaceGate;
 use crate::leader::{Answer, AskError, Duties, Question};
 use crate::leases::LeaseDesk;
 use crate::log::LogPage;
+use crate::overview;
 use crate::proposer::Proposals;
 use crate::reads;
 use crate::upkeep::Sizes;
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) sizes: Arc<Sizes>,
     pub(crate) taken: Arc<service::Taken>,
     pub(crate) consensus_runtime: Handle,
+    pub(crate) overview: overview::Means,
 }
 
 /// An applied command.
@@ -347,6 +349,7 @@ impl Member {
                     taken: inner.taken.clone(),
                     gate: inner.gate.clone(),
                     duties: inner.duties.clone(),
+                    member: Arc::downgrade(inner),
                 };
                 drop(tokio::spawn(service::serve(serving, from, pipe)));
             }

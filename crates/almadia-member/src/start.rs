@@ -1,6 +1,7 @@
 //! How a member comes to life: consensus, the ways to the leader, what the leader does, and the care for itself, in that
 //! order. Nothing here runs on when [`Member::start`] has returned but the tasks it has started.
 
+use crate::chronicle;
 use crate::comparison::{Comparer, Fence, Judge};
 use crate::forward::client;
 use crate::gate::SpaceGate;
@@ -10,6 +11,7 @@ use crate::limits::Limits;
 use crate::member::{Inner, Member};
 use crate::membership::steward::Steward;
 use crate::membership::upkeep as membership_upkeep;
+use crate::overview;
 use crate::proposer::{self, Proposals};
 use crate::reads;
 use crate::upkeep::{Sizes, Upkeep};
@@ -156,6 +158,16 @@ struct Manner {
     request_limit: Duration,
 }
 
+impl Manner {
+    fn of(parts: &Ingredients) -> Self {
+        Self {
+            own: parts.own,
+            election_max_ms: parts.settings.election_max_ms,
+            request_limit: parts.request_limit,
+        }
+    }
+}
+
 /// A member's care for itself: its signs to the others.
 struct Care {
     fence: Fence,
@@ -217,13 +229,9 @@ impl Member {
         let (sink, heard) = listen(&parts.store, parts.drawn);
         let watches = parts.store.watches();
         tokio::spawn(watches.clone().run());
+        let manner = Manner::of(&parts);
         let runtime = parts.consensus_runtime;
         let (own, wal, keeper) = (parts.own, parts.wal.clone(), parts.keeper.clone());
-        let manner = Manner {
-            own,
-            election_max_ms: parts.settings.election_max_ms,
-            request_limit: parts.request_limit,
-        };
         let consensus = Parts {
             own,
             settings: parts.settings,
@@ -234,7 +242,8 @@ impl Member {
             sink,
         };
         let consensus = start_consensus(&runtime, consensus, parts.founders).await?;
-        let forward = client::start(own, consensus.clone(), parts.network, heard.waiters.clone());
+        let (network, waiters) = (parts.network, heard.waiters.clone());
+        let forward = client::start(own, consensus.clone(), network.clone(), waiters);
         let queue = proposer::start(
             &runtime,
             own,
@@ -273,10 +282,11 @@ impl Member {
             sizes: care.sizes,
             taken: Arc::default(),
             consensus_runtime: runtime.clone(),
+            overview: overview::Means::new(network, parts.drawn),
         };
-        let member = Self {
-            inner: Arc::new(inner),
-        };
+        let inner = Arc::new(inner);
+        let member = Self { inner };
+        runtime.spawn(chronicle::observe(member.clone(), heard.installed));
         runtime.spawn(membership_upkeep::run(member.clone(), leading.steward, card));
         Ok(member)
     }

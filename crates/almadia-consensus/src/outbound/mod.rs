@@ -12,6 +12,7 @@ pub use control::ControlLink;
 pub use snapshot::send as send_snapshot;
 pub use whereabouts::{Newest, Whereabouts};
 
+use crate::bearing::SentBook;
 use crate::keeper::KeeperHandle;
 use crate::leader_lease::Said;
 use crate::membership::MemberInfo;
@@ -51,6 +52,7 @@ pub struct Outbound {
     view: Arc<ArcSwap<View>>,
     newest: Newest,
     said: Said,
+    sent: SentBook,
     links: Arc<Mutex<BTreeMap<u64, Arc<ControlLink>>>>,
 }
 
@@ -63,6 +65,7 @@ impl Outbound {
         view: Arc<ArcSwap<View>>,
         newest: Newest,
         said: Said,
+        sent: SentBook,
     ) -> Self {
         Self {
             own,
@@ -71,6 +74,7 @@ impl Outbound {
             view,
             newest,
             said,
+            sent,
             links: Arc::default(),
         }
     }
@@ -99,6 +103,7 @@ impl Outbound {
             keeper: self.keeper.clone(),
             view: self.view.clone(),
             said: self.said.clone(),
+            sent: self.sent.clone(),
             append: None,
             heartbeats,
         }
@@ -127,6 +132,7 @@ pub struct PeerClient {
     keeper: KeeperHandle,
     view: Arc<ArcSwap<View>>,
     said: Said,
+    sent: SentBook,
     /// The append pipe between two streams that ended cleanly.
     append: Option<Pipe>,
     /// Heartbeats go over the control link, so that entries never delay them.
@@ -288,10 +294,12 @@ impl NetSnapshot<Types> for PeerClient {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let pipe = self.dial(Lane::Snapshot).await?;
-        tokio::select! {
+        let answered = tokio::select! {
             biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = snapshot::send(pipe, vote, self.keeper.clone(), self.view.load_full()) => sent,
-        }
+        }?;
+        self.sent.note(MemberId(self.target));
+        Ok(answered)
     }
 }

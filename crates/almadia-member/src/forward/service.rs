@@ -7,11 +7,13 @@
 use super::wire::{self, Asked, Propose, ReadIndex, Reply, Request, Tickets, ToFollower, ToLeader};
 use crate::gate::SpaceGate;
 use crate::leader::Duties;
+use crate::member::Inner;
+use crate::overview;
 use almadia_command::{MemberId, Proposal, Term, Ticket};
 use almadia_consensus::{Consensus, Pipe, Refusals};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::{Notify, mpsc};
 
 /// Refused tickets remembered per follower and term; beyond it the oldest are forgotten, and a proposal that is sent
@@ -128,6 +130,8 @@ pub struct Serving {
     pub gate: SpaceGate,
     /// What else a leader does.
     pub duties: Duties,
+    /// Who is asked how it is.
+    pub(crate) member: Weak<Inner>,
 }
 
 /// Serves one follower's pipe until it closes.
@@ -139,6 +143,7 @@ pub async fn serve(serving: Serving, from: MemberId, pipe: Pipe) {
         taken: serving.taken,
         gate: serving.gate,
         duties: serving.duties,
+        member: serving.member,
         from,
         send,
         outbox: outbox.clone(),
@@ -169,6 +174,7 @@ struct Session {
     taken: Arc<Taken>,
     gate: SpaceGate,
     duties: Duties,
+    member: Weak<Inner>,
     from: MemberId,
     send: mpsc::Sender<Bytes>,
     outbox: Arc<Outbox>,
@@ -207,8 +213,12 @@ impl Session {
                     return None;
                 }
                 let (duties, send) = (self.duties.clone(), self.send.clone());
+                let own = overview::answer(&self.member, &bytes);
                 tokio::spawn(async move {
-                    let bytes = duties.answer_bytes(bytes).await;
+                    let bytes = match own {
+                        Some(bytes) => bytes,
+                        None => duties.answer_bytes(bytes).await,
+                    };
                     say(&send, Reply::Answer(Asked { number, bytes })).await
                 });
                 Some(())
