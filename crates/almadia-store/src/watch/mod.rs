@@ -125,6 +125,12 @@ impl WatchHub {
         self.shared.live.load(Ordering::Relaxed)
     }
 
+    /// Which ranges are followed by live watchers, and by how many: those with most of them, no more than `count_max`. For
+    /// people who look on; takes as long as there are ranges, under the lock of the hub.
+    pub fn followed(&self, count_max: usize) -> Vec<(KeyRange, usize)> {
+        self.registry().followed(count_max)
+    }
+
     fn registry(&self) -> MutexGuard<'_, Registry> {
         let registry = self.shared.registry.lock();
         registry.expect("nobody panics while holding the registry")

@@ -64,6 +64,14 @@ impl Ranges {
         self.root = remove(self.root.take(), range);
     }
 
+    /// Every range with its number, single keys first, in the order of keys each.
+    pub(super) fn each(&self, found: &mut impl FnMut(KeyRange, usize)) {
+        for (key, group) in &self.singles {
+            found(KeyRange::new(key, b""), *group);
+        }
+        each(&self.root, found);
+    }
+
     /// Shows the number of every range that `key` belongs to.
     pub(super) fn containing(&self, key: &[u8], found: &mut impl FnMut(usize)) {
         if let Some(group) = self.singles.get(key) {
@@ -71,6 +79,13 @@ impl Ranges {
         }
         containing(&self.root, key, found);
     }
+}
+
+fn each(link: &Link, found: &mut impl FnMut(KeyRange, usize)) {
+    let Some(node) = link else { return };
+    each(&node.left, found);
+    found(node.range.clone(), node.group);
+    each(&node.right, found);
 }
 
 fn containing(link: &Link, key: &[u8], found: &mut impl FnMut(usize)) {

@@ -61,6 +61,17 @@ impl Registry {
         self.live
     }
 
+    /// The ranges followed by most, the largest number first, no more than `count_max`.
+    pub(super) fn followed(&self, count_max: usize) -> Vec<(KeyRange, usize)> {
+        let mut followed = Vec::new();
+        self.ranges.each(&mut |range, group| {
+            followed.push((range, self.groups[group].followers.len()));
+        });
+        followed.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+        followed.truncate(count_max);
+        followed
+    }
+
     /// Everything up to here has been handed over.
     pub(super) fn dispatched(&self) -> Revision {
         self.dispatched
