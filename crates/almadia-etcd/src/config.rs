@@ -34,6 +34,8 @@ pub struct Config {
     pub quota_bytes: i64,
     /// Whether there is a JSON gateway (`--enable-grpc-gateway`).
     pub json_gateway: bool,
+    /// Whether there is a console at `/` (`--enable-console`).
+    pub console: bool,
     /// Origins whose pages may use HTTP here, as browsers send them; `*` is any (`--cors`).
     pub cors: Vec<String>,
     /// Names under which HTTP may be asked here; empty or `*` is any (`--host-whitelist`).
@@ -65,6 +67,7 @@ impl Default for Config {
             leaderless_max: Duration::from_secs(3),
             quota_bytes: 0,
             json_gateway: true,
+            console: true,
             cors: vec!["*".to_owned()],
             host_whitelist: vec!["*".to_owned()],
             auth: AuthConfig::default(),

@@ -49,8 +49,9 @@ mod wire;
 
 pub use auth::{AuthConfig, Jwt, JwtError, TokenKind};
 pub use backend::{
-    Applied, AskError, Backend, ClusterBackend, Identity, LeaseBackend, MaintenanceBackend, Member,
-    MemberInfo, Membered, ProposeError, ReadError, Status, TimeLeft, WatchBackend,
+    Applied, AskError, Backend, ClusterBackend, EventKind, Identity, LeaseBackend, Looking, Lookout,
+    MaintenanceBackend, Member, MemberInfo, Membered, OverviewBackend, ProposeError, ReadError, Report,
+    ReportedEvent, Sighting, Status, TimeLeft, WatchBackend,
 };
 pub use caller::CertificateName;
 pub use coalesce::Coalesced;

@@ -48,6 +48,11 @@ impl Metrics {
         Some(method)
     }
 
+    /// How many calls of the method with this path went well, and how many did not.
+    pub(crate) fn handled(&self, path: &str) -> (u64, u64) {
+        self.calls.find(path).map_or((0, 0), Method::handled)
+    }
+
     /// Notes which version of the API a call's client speaks.
     ///
     /// # Errors

@@ -127,6 +127,7 @@ pub(crate) struct Shared<B> {
     pub(crate) intake: Arc<IntakeBounds>,
     pub(crate) budget: Budget,
     pub(crate) watch_slots: Slots,
+    pub(crate) stage: web::Stage,
 }
 
 /// What a method answers: the message, and where its command stands in the log if it has one.
@@ -185,6 +186,7 @@ impl<B: Backend> Edge<B> {
                 intake,
                 budget,
                 watch_slots,
+                stage: web::Stage::default(),
             }),
             served: Served::Everything,
         }

@@ -2,7 +2,10 @@
 
 use super::Constant;
 use almadia_command::{LeaseId, MemberId};
-use almadia_etcd::{AskError, ClusterBackend, LeaseBackend, MaintenanceBackend, TimeLeft, WatchBackend};
+use almadia_etcd::{
+    AskError, ClusterBackend, LeaseBackend, Lookout, MaintenanceBackend, OverviewBackend, TimeLeft,
+    WatchBackend,
+};
 use almadia_member::backup::Backup;
 use almadia_member::{Changed, MemberChangeError, MoveLeaderError};
 use almadia_store::WatchHub;
@@ -35,6 +38,12 @@ impl WatchBackend for Constant {
 impl MaintenanceBackend for Constant {
     async fn backup(&self) -> Result<Backup, String> {
         Err(NOBODY_ASKS.to_owned())
+    }
+}
+
+impl OverviewBackend for Constant {
+    fn lookout(&self) -> Box<dyn Lookout> {
+        unreachable!("{NOBODY_ASKS}")
     }
 }
 

@@ -4,11 +4,15 @@
 mod cluster;
 mod lease;
 mod maintenance;
+mod overview;
 mod watch;
 
 pub use cluster::ClusterBackend;
 pub use lease::{AskError, LeaseBackend, TimeLeft};
 pub use maintenance::{Backup, MaintenanceBackend};
+pub use overview::{
+    EventKind, FollowerProgress, Looking, Lookout, OverviewBackend, Report, ReportedEvent, Sighting,
+};
 pub use watch::WatchBackend;
 
 use almadia_command::{ClusterId, Command, LogIndex, MemberId};
@@ -21,7 +25,7 @@ pub use almadia_member::{Applied, Member, MemberInfo, Membered, ProposeError, Re
 /// A member as its clients' requests see it: what every service needs here, what one service needs in the traits it
 /// stands on.
 pub trait Backend:
-    ClusterBackend + LeaseBackend + MaintenanceBackend + WatchBackend + Send + Sync + 'static
+    ClusterBackend + LeaseBackend + MaintenanceBackend + OverviewBackend + WatchBackend + Send + Sync + 'static
 {
     /// Puts a command into the log and returns when this member has applied it, or when the member's request limit is
     /// over (7 s by default, as etcd's).

@@ -1,4 +1,4 @@
-//! HTTP beside gRPC on the client port: the JSON gateway, health, version, metrics.
+//! HTTP beside gRPC on the client port: the JSON gateway, health, version, metrics, the console.
 //!
 //! Which of the two a request is, is told by what it says of itself ([`is_grpc`]): gRPC is HTTP/2 with gRPC's content type,
 //! everything else comes here. Keeps nothing between requests.
@@ -6,6 +6,7 @@
 mod access;
 mod answers;
 mod choice;
+mod console;
 mod gateway;
 mod health;
 mod read;
@@ -15,6 +16,8 @@ mod routes;
 mod show;
 mod vars;
 mod version;
+
+pub(crate) use console::Stage;
 
 use crate::backend::Backend;
 use crate::served::Served;
@@ -61,6 +64,10 @@ pub(crate) async fn serve<B: Backend>(
     }
     if let Some(misdirected) = access::misdirected(&parts, &shared.config.host_whitelist) {
         return misdirected;
+    }
+    if let Some(page) = console::Page::of(parts.uri.path()).filter(|_| shared.config.console) {
+        // No page of another origin needs it, so none is let read it.
+        return page.serve(&shared, &parts).await;
     }
     let origin = access::origin(&parts.headers, &shared.config.cors);
     let mut response = if parts.method == Method::OPTIONS {

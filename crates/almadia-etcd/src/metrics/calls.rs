@@ -109,6 +109,12 @@ impl Method {
         self.started.inc();
     }
 
+    /// How many calls went well, and how many did not.
+    pub(super) fn handled(&self) -> (u64, u64) {
+        let (well, others) = self.handled.split_first().expect("there are codes");
+        (well.get(), others.iter().map(IntCounter::get).sum())
+    }
+
     /// Whether it answers with a stream.
     pub(crate) fn is_stream(&self) -> bool {
         self.is_stream

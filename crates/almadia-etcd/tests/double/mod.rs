@@ -7,6 +7,7 @@
 pub mod cluster;
 mod lease;
 mod maintenance;
+pub mod overview;
 mod watching;
 
 use almadia_command::{ClusterId, Command, LogIndex, MemberId, Term};
@@ -64,6 +65,8 @@ pub struct Double {
     pub barriers: AtomicU64,
     /// Commands proposed.
     pub proposals: AtomicU64,
+    /// Who looks at the cluster.
+    pub lookouts: Arc<overview::Lookouts>,
 }
 
 impl Double {
@@ -82,6 +85,7 @@ impl Double {
             cluster: cluster::ClusterDouble::default(),
             barriers: AtomicU64::new(0),
             proposals: AtomicU64::new(0),
+            lookouts: Arc::default(),
         })
     }
 

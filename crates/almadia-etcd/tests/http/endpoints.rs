@@ -161,7 +161,7 @@ async fn b8_2_one_port() {
             metrics.body
         );
     }
-    let nothing = get(scene.address, "/").await;
+    let nothing = get(scene.address, "/nothing").await;
     assert_eq!(
         (nothing.status, nothing.body.as_str()),
         (404, "404 page not found\n")

@@ -3,6 +3,7 @@
 
 mod beside;
 mod client;
+mod console;
 #[path = "../double/mod.rs"]
 mod double;
 mod endpoints;

@@ -67,6 +67,7 @@ const OWN: &[&str] = &[
     "max-leases",
     "max-failed-logins",
     "memory-budget-bytes",
+    "enable-console",
 ];
 
 const NO_DISCOVERY: &str = "members are named by --initial-cluster";
@@ -315,6 +316,10 @@ pub const SETTINGS: &[Setting] = &[
     used_switch(
         "enable-grpc-gateway",
         "Serve etcd's JSON API under /v3/ on the client port [default: true]",
+    ),
+    used_switch(
+        "enable-console",
+        "Serve a page that shows the cluster at / on the client port [default: true]",
     ),
     used(
         "cors",

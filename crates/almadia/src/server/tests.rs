@@ -495,6 +495,8 @@ fn b8_8_browsers_and_the_gateway() {
     assert_eq!(edge.cors, ["http://a.example:1", "http://b.example"]);
     assert_eq!(edge.host_whitelist, ["a", "b"]);
     complaint("--enable-grpc-gateway=maybe", "enable-grpc-gateway");
+    assert!(load("").edge.console && !load("--enable-console=false").edge.console);
+    complaint("--enable-console=maybe", "enable-console");
     let kubeadm = [("ETCD_ENABLE_GRPC_GATEWAY", "true")];
     let settings = load_all("", &kubeadm, "").expect("as bitnami's image sets it");
     assert!(settings.edge.json_gateway && settings.warnings.is_empty());

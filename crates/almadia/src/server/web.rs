@@ -1,4 +1,4 @@
-//! The settings of HTTP beside gRPC: the JSON gateway, and which browsers may use it. It checks form, never names.
+//! The settings of HTTP beside gRPC: the JSON gateway, the console, and which browsers may use it. It checks form, never names.
 
 use super::ConfigError;
 use super::values::{Values, parse_switch};
@@ -9,19 +9,22 @@ use almadia_etcd::Config;
 /// # Errors
 /// A switch that is neither on nor off, in one line.
 pub fn configure(values: &Values, config: Config) -> Result<Config, ConfigError> {
-    let name = "enable-grpc-gateway";
-    let json_gateway = match values.text(name).filter(|text| !text.is_empty()) {
-        None => config.json_gateway,
-        Some(text) => parse_switch(text).ok_or_else(|| {
-            let allowed = "allowed are true and false";
-            ConfigError::new(format!("{}: {allowed}", values.wording(name)))
-        })?,
-    };
     Ok(Config {
-        json_gateway,
+        json_gateway: switch(values, "enable-grpc-gateway", config.json_gateway)?,
+        console: switch(values, "enable-console", config.console)?,
         cors: list(values, "cors").unwrap_or(config.cors),
         host_whitelist: list(values, "host-whitelist").unwrap_or(config.host_whitelist),
         ..config
+    })
+}
+
+fn switch(values: &Values, name: &str, default: bool) -> Result<bool, ConfigError> {
+    let Some(text) = values.text(name).filter(|text| !text.is_empty()) else {
+        return Ok(default);
+    };
+    parse_switch(text).ok_or_else(|| {
+        let allowed = "allowed are true and false";
+        ConfigError::new(format!("{}: {allowed}", values.wording(name)))
     })
 }
 
