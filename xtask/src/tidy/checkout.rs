@@ -10,7 +10,7 @@ pub struct File {
     pub text: String,
 }
 
-/// All text files git knows or would add.
+/// All files git knows or would add.
 pub struct Checkout {
     pub files: Vec<File>,
 }
@@ -42,13 +42,12 @@ impl Checkout {
         paths.dedup();
         let mut files = Vec::with_capacity(paths.len());
         for path in paths {
-            // Deleted but still in git's index, or not text: nothing to check.
+            // Deleted but still in git's index: nothing to check.
             let Ok(bytes) = std::fs::read(top.join(path)) else {
                 continue;
             };
-            let Ok(text) = String::from_utf8(bytes) else {
-                continue;
-            };
+            // What is no text (a picture) has nothing to check in it, but links may lead to it.
+            let text = String::from_utf8(bytes).unwrap_or_default();
             files.push(File {
                 path: path.to_owned(),
                 text,
