@@ -113,6 +113,16 @@ machine_of() { field "pod/$name-$1" '{.spec.nodeName}'; }
 rolled_out() { kube rollout status "statefulset/$name" --timeout="${wait_seconds}s" >/dev/null; }
 inside() { local ordinal=$1; shift; kube exec "$name-$ordinal" -- /usr/local/bin/almadia "$@"; }
 
+# returned N: the member answers a linearizable read and its pod is ready. Neither alone is enough: a pod counts as ready until the
+# cluster notices that its machine is gone, and a pod that is being made anew may not be there to be waited for.
+returned() {
+    local deadline=$((SECONDS + wait_seconds))
+    until inside "$1" get almadia-check/1 >/dev/null 2>&1 && kube wait --for=condition=Ready "pod/$name-$1" --timeout=5s >/dev/null 2>&1; do
+        [ $SECONDS -lt "$deadline" ] || return 1
+        sleep "${POLL_SECONDS:-1}"
+    done
+}
+
 # What the positions of two checks must show: sets `progress`, or says what went back.
 advanced() {
     [ "$leader" != "$old_leader" ] || error "el líder sigue siendo $leader."
@@ -136,8 +146,20 @@ mark=$(date +%s)-$$
 inside 0 put validate/mark "$mark" >/dev/null || error "No se ha podido escribir."
 # shellcheck disable=SC2046
 kube delete pod $(pods | sed "s/^/$name-/") --wait=true >/dev/null || error "No se han podido eliminar los pods."
+# Right after a deletion the StatefulSet may still count the old pods as ready: what is asked is the member.
+deadline=$((SECONDS + wait_seconds))
+while :; do
+    code=0
+    kept=$(inside 0 get validate/mark 2>/dev/null) || code=$?
+    case $code in
+        0) break ;;
+        4) error "Los datos se han perdido." ;; # There is no such key.
+    esac
+    [ $SECONDS -lt "$deadline" ] || error "Los pods no vuelven a estar listos."
+    sleep "${POLL_SECONDS:-1}"
+done
+[ "$kept" = "$mark" ] || error "Los datos se han perdido."
 rolled_out || error "Los pods no vuelven a estar listos."
-[ "$(inside 0 get validate/mark)" = "$mark" ] || error "Los datos se han perdido."
 ok
 
 echo "[2] Cliente automático"
@@ -150,7 +172,7 @@ kube delete pod "$name-$leader" --force --grace-period=0 >/dev/null 2>&1 || erro
 check "$(addresses "$leader")" || error "El cliente falló."
 advanced
 ok "$progress"
-kube wait --for=condition=Ready "pod/$name-$old_leader" --timeout="${wait_seconds}s" >/dev/null || error "El pod $name-$old_leader no vuelve a estar listo."
+returned "$old_leader" || error "El pod $name-$old_leader no vuelve a estar listo."
 
 echo "[4] Parada de la máquina del líder"
 control_planes=" $(kube get nodes -l node-role.kubernetes.io/control-plane -o 'jsonpath={.items[*].metadata.name}') "
@@ -175,13 +197,7 @@ ok "$progress; máquina $MACHINE"
 
 echo "[5] Arranque de la máquina: el miembro se pone al día"
 bash -c "$start_machine" >/dev/null || error "No se ha podido arrancar la máquina $MACHINE."
-# The node counts as ready until the cluster notices that it is gone: what is asked is the member itself.
-deadline=$((SECONDS + wait_seconds))
-until inside "$old_leader" get almadia-check/1 >/dev/null 2>&1 &&
-    kube wait --for=condition=Ready "pod/$name-$old_leader" --timeout=5s >/dev/null 2>&1; do
-    [ $SECONDS -lt "$deadline" ] || error "El miembro $old_leader no vuelve."
-    sleep "${POLL_SECONDS:-1}"
-done
+returned "$old_leader" || error "El miembro $old_leader no vuelve."
 check "$(addresses "")" || error "El cliente falló."
 inside "$leader" log --compare --endpoints "$(addresses "")" >/dev/null || error "Los registros de los miembros difieren."
 ok "miembro $old_leader al día"

@@ -41,13 +41,15 @@ says "no se ha podido mover"
 
 # Each fault, after how many good steps it is found, and in which words.
 while IFS='|' read -r fault good words; do
-    outcome "$fault" 1 --wait 1
+    outcome "$fault" 1 --wait 4
     steps "$good"
     says "-> ERROR: $words"
     [ "$(tail -n 1 "$work/output")" = "=== FIN ===" ] || fail "$fault: its last line"
 done <<'FAULTS'
 shared-machine|0|Dos miembros comparten la máquina worker.
 data-lost|0|Los datos se han perdido.
+data-old|0|Los datos se han perdido.
+pods-lost|0|Los pods no vuelven a estar listos.
 client-fails|1|El cliente falló.
 same-leader|2|el líder sigue siendo 1.
 same-term|2|el mandato no avanza
