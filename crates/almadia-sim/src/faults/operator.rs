@@ -6,7 +6,7 @@ use crate::trace::Trace;
 use crate::world::directory::Directory;
 use crate::world::net::Net;
 use almadia_command::MemberId;
-use almadia_member::{MemberChangeError, MembershipRefusal};
+use almadia_member::{Member, MemberChangeError, MembershipRefusal};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -113,7 +113,7 @@ impl Operator {
                 {
                     return;
                 }
-                self.add(machine, old).await;
+                self.add(machine).await;
                 self.desk().wishes.push(Wish::Start(machine));
             }
         }
@@ -143,35 +143,34 @@ impl Operator {
         false
     }
 
-    async fn add(&self, machine: usize, old: Option<MemberId>) {
+    async fn add(&self, machine: usize) {
         for attempt in 0..ATTEMPTS_MAX {
             let up = self.directory.up();
             if let Some(asked) = up.get(attempt % up.len().max(1))
                 && let Some(entry) = self.directory.get(*asked)
             {
-                let urls = vec![Net::url(machine)];
-                // An answer may have got lost, and asking again may be refused for another reason than that it is done.
-                let members = entry.member.members();
-                if members
-                    .iter()
-                    .any(|one| one.info.peer_urls == urls && Some(one.id) != old)
+                let asked = entry
+                    .process
+                    .spawn(add_once(entry.member, vec![Net::url(machine)]));
+                let answered = timeout(ATTEMPT_MAX, asked).await;
+                if let Ok(Ok(Ok(()) | Err(MemberChangeError::Refused(MembershipRefusal::PeerUrlTaken)))) =
+                    answered
                 {
                     self.trace.note(&[machine as u64, attempt as u64]);
                     return;
-                }
-                let asked = entry
-                    .process
-                    .spawn(async move { entry.member.add_member(urls, false).await });
-                match timeout(ATTEMPT_MAX, asked).await {
-                    Ok(Ok(Ok(_)))
-                    | Ok(Ok(Err(MemberChangeError::Refused(MembershipRefusal::PeerUrlTaken)))) => {
-                        self.trace.note(&[machine as u64, attempt as u64]);
-                        return;
-                    }
-                    _ => {}
                 }
             }
             sleep(PAUSE).await;
         }
     }
+}
+
+/// Asks one member for it. The answer to an earlier request may have got lost, and asking again may be refused for another reason
+/// than that it is done: so the list is looked at first. Only a list that is not behind counts, since on an old one whoever was
+/// removed before may still stand under the same URL.
+async fn add_once(member: Member, urls: Vec<String>) -> Result<(), MemberChangeError> {
+    if member.read_barrier().await.is_ok() && member.members().iter().any(|one| one.info.peer_urls == urls) {
+        return Ok(());
+    }
+    member.add_member(urls, false).await.map(|_| ())
 }
