@@ -204,7 +204,7 @@ impl Duties {
                 AnswerKind::StateComes(true)
             }
             QuestionKind::AreYouThere(_) => AnswerKind::Here(true),
-            // Answered before the leader's duties are asked, by whoever has the member.
+            // Answered before the leader's duties are asked, by the member itself.
             QuestionKind::HowAreYou(_) => return None,
             QuestionKind::Membership(question) => {
                 AnswerKind::Membership(self.steward.answer(&question.change?).await?)
@@ -229,15 +229,6 @@ impl Duties {
             }
         };
         Some(Answer { kind: Some(kind) })
-    }
-
-    /// The same in bytes; empty when there is no answer.
-    pub async fn answer_bytes(&self, question: Bytes) -> Bytes {
-        let Ok(question) = Question::decode(question) else {
-            return Bytes::new();
-        };
-        let answer = self.answer(question).await;
-        answer.map_or_else(Bytes::new, |answer| answer.encode_to_vec().into())
     }
 }
 

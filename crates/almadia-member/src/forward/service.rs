@@ -6,12 +6,13 @@
 
 use super::wire::{self, Asked, Propose, ReadIndex, Reply, Request, Tickets, ToFollower, ToLeader};
 use crate::gate::SpaceGate;
-use crate::leader::Duties;
+use crate::leader::{Duties, Question, QuestionKind};
 use crate::member::Inner;
 use crate::overview;
 use almadia_command::{MemberId, Proposal, Term, Ticket};
 use almadia_consensus::{Consensus, Pipe, Refusals};
 use bytes::Bytes;
+use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::{Notify, mpsc};
@@ -212,13 +213,17 @@ impl Session {
                     tracing::info!(peer = %self.from, "a member that was removed has a question; closing its connection");
                     return None;
                 }
-                let (duties, send) = (self.duties.clone(), self.send.clone());
-                let own = overview::answer(&self.member, &bytes);
+                let (duties, member, send) = (self.duties.clone(), self.member.clone(), self.send.clone());
                 tokio::spawn(async move {
-                    let bytes = match own {
-                        Some(bytes) => bytes,
-                        None => duties.answer_bytes(bytes).await,
+                    let answer = match Question::decode(bytes) {
+                        Ok(Question {
+                            kind: Some(QuestionKind::HowAreYou(curiosity)),
+                        }) => overview::answer(&member, curiosity),
+                        Ok(question) => duties.answer(question).await,
+                        Err(_) => None,
                     };
+                    // Empty where there is no answer: the question may be of a newer release.
+                    let bytes = answer.map_or_else(Bytes::new, |answer| answer.encode_to_vec().into());
                     say(&send, Reply::Answer(Asked { number, bytes })).await
                 });
                 Some(())

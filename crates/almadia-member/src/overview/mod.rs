@@ -12,11 +12,9 @@ pub use lookout::{Lookout, Sighting};
 pub use report::{Curiosity, EventKind, FollowerProgress, Report, ReportedEvent};
 
 use crate::chronicle::Chronicle;
-use crate::leader::{Answer, AnswerKind, Question, QuestionKind};
+use crate::leader::{Answer, AnswerKind};
 use crate::member::{Inner, Member};
 use almadia_consensus::PeerNetwork;
-use bytes::Bytes;
-use prost::Message;
 use std::sync::{Arc, Weak};
 
 /// What a member needs to tell of itself and to ask the others.
@@ -37,17 +35,11 @@ impl Means {
     }
 }
 
-/// The answer to a question that a member answers for itself; none for other questions, and once the member is gone.
-pub(crate) fn answer(member: &Weak<Inner>, question: &Bytes) -> Option<Bytes> {
-    let Ok(Question {
-        kind: Some(QuestionKind::HowAreYou(curiosity)),
-    }) = Question::decode(question.clone())
-    else {
-        return None;
-    };
+/// What a member that is asked how it is answers for itself; none once it is gone.
+pub(crate) fn answer(member: &Weak<Inner>, curiosity: Curiosity) -> Option<Answer> {
     let member = Member {
         inner: member.upgrade()?,
     };
     let kind = Some(AnswerKind::IAm(Box::new(member.report(curiosity))));
-    Some(Answer { kind }.encode_to_vec().into())
+    Some(Answer { kind })
 }
