@@ -4,13 +4,16 @@ import base64
 import json
 import os
 import signal
-import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+from ports import free_ports  # noqa: E402
 
 
 def text(value):
@@ -31,16 +34,6 @@ def wait(what, found, seconds=30):
                 return last
         time.sleep(0.05)
     raise AssertionError(f"waited {seconds} s in vain for {what}; last: {last!r}")
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Cluster:

@@ -7,9 +7,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 chmod 755 "$work"
-source scripts/lib/tools.sh
-source scripts/lib/engine.sh
-source scripts/lib/images.sh
 source scripts/containers/lib.sh
 name_run almadia-lab
 trap clean_up EXIT

@@ -1,7 +1,11 @@
 # A StatefulSet made of containers: on one network of its own, pod N is a container with the name almadia-N.almadia-peers in DNS, a
 # volume that outlives it, and the arguments that the chart renders; the wished size is a file that all of them watch. Sourced,
-# never run; needs tools.sh, engine.sh, images.sh and a directory in `work`. Every container, volume and network carries the run's name.
+# never run; needs a directory in `work`. Every container, volume and network carries the run's name.
 # shellcheck shell=bash
+
+source scripts/lib/tools.sh
+source scripts/lib/engine.sh
+source scripts/lib/images.sh
 
 # The headless Service as pods of its namespace call it, and its whole name.
 peers=almadia-peers

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Almadia in containers that behave like a StatefulSet (lib.sh): started in any order, killed, paused, cut off, given other
-# addresses, without their disks, scaled and rolled. About four minutes. Exit code 0: all rows hold; 3: no Docker engine can be had.
+# addresses, without their disks, scaled and rolled. About a minute. Exit code 0: all rows hold; 3: no Docker engine can be had.
 #
 #   ALMADIA=FILE    the program (default: target/release/almadia). A static one runs in the product's own empty image
 #   ROWS="a b"      only these rows, in the order given
@@ -8,9 +8,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 chmod 755 "$work"
-source scripts/lib/tools.sh
-source scripts/lib/engine.sh
-source scripts/lib/images.sh
 source scripts/containers/lib.sh
 source scripts/containers/rows.sh
 name_run "almadia-$$"
@@ -22,7 +19,7 @@ rows=(any_order leader_killed paused_and_cut other_address all_killed graceful_s
 # What a program needs joining by itself for.
 joining=(lost_disk scale)
 # Not among the rows: acceptance has not been run yet, and no_quorum_no_founding held once and failed once (the empty member, wiped
-# for the second time, was let in and taken out again and again after the majority was back). ROWS=… runs them.
+# for the second time, was let in and taken out again, and then could not start: a store without a log). ROWS=… runs them.
 
 begin
 if knows --wished-size; then rows+=("${joining[@]}"); else say "not run, since this program does not join by itself: ${joining[*]}"; fi
