@@ -18,6 +18,7 @@ mod limits;
 pub mod log;
 mod member;
 pub mod membership;
+pub mod naming;
 pub mod overview;
 mod proposer;
 mod reads;

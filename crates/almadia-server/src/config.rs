@@ -4,8 +4,10 @@
 //! flag that is wrong, because that is what the operator has typed.
 
 mod group;
+mod ordinals;
 
 pub use group::{GroupError, group_from_token, parse_group};
+pub use ordinals::{Ordinals, OrdinalsError, WishedSource};
 
 use crate::tls::{TlsError, TlsSettings};
 use crate::url::{ClientUrl, Url, UrlError};
@@ -42,8 +44,12 @@ pub struct ServerConfig {
     pub listen_metrics_urls: Vec<String>,
     /// `--advertise-client-urls`.
     pub advertise_client_urls: Vec<String>,
-    /// `--initial-cluster`, see [`parse_initial_cluster`].
+    /// `--initial-cluster`, see [`parse_initial_cluster`]; where there are ordinals, what follows from them.
     pub initial_cluster: Vec<InitialPeer>,
+    /// `--peer-domain` or `--peer-pattern`; `None` where the members were listed one by one.
+    pub ordinals: Option<Ordinals>,
+    /// `--unattended-admission`: empty members under a name of this cluster are let in, and dead ones replaced, by itself.
+    pub is_unattended: bool,
     /// `--initial-cluster-state`.
     pub initial_state: InitialState,
     /// `--group`, or made of `--initial-cluster-token` by [`group_from_token`].
@@ -82,6 +88,8 @@ impl Default for ServerConfig {
                 name: "default".to_owned(),
                 peer_urls: urls("http://localhost:2380"),
             }],
+            ordinals: None,
+            is_unattended: false,
             initial_state: InitialState::New,
             group: group_from_token("etcd-cluster"),
             heartbeat_ms: 100,
@@ -183,6 +191,14 @@ pub enum ConfigError {
         /// What the flag says.
         advertised: String,
     },
+    /// A member that is not to be.
+    #[error("--name {name}: {reason}")]
+    Ordinal {
+        /// The member's name.
+        name: String,
+        /// Why not.
+        reason: OrdinalsError,
+    },
     /// Timers that cannot work together.
     #[error(
         "--election-timeout {election_ms} ms must be at least five times --heartbeat-interval {heartbeat_ms} ms, which is at least 1, and at most {ELECTION_MS_MAX} ms"
@@ -202,6 +218,12 @@ impl ServerConfig {
     /// The first thing that is wrong.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_name(&self.name)?;
+        if let Some(ordinals) = &self.ordinals {
+            ordinals.check().map_err(|reason| ConfigError::Ordinal {
+                name: self.name.clone(),
+                reason,
+            })?;
+        }
         check_listen("listen-peer-urls", &self.listen_peer_urls)?;
         check_clients("listen-client-urls", &self.listen_client_urls)?;
         for (flag, urls) in [

@@ -3,7 +3,7 @@
 use crate::carrier::Socket;
 use crate::url::{ClientUrl, Url, UrlError};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
@@ -129,10 +129,26 @@ async fn bind_net(text: &str, url: &Url, listeners: &mut Vec<Listening>) -> Resu
         }
     }
     // A name like localhost may have an IPv6 address on a machine without IPv6: one address is enough.
-    if listeners.len() == before {
+    if listeners.len() > before {
+        return Ok(());
+    }
+    if !is_every_address_without_ipv6(url, &last) {
         return Err(error(last));
     }
+    tracing::info!(url = text, "this machine has no IPv6: listening on 0.0.0.0 instead");
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, url.port)).await;
+    listeners.push(Listening {
+        is_tls: url.is_tls,
+        place: Place::Tcp(listener.map_err(error)?),
+    });
     Ok(())
+}
+
+/// `[::]` means every address, those of IPv4 too; a machine without IPv6 knows it as 0.0.0.0.
+fn is_every_address_without_ipv6(url: &Url, cause: &io::Error) -> bool {
+    let is_unknown = cause.kind() == io::ErrorKind::AddrNotAvailable
+        || cause.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
+    url.host == "::" && is_unknown
 }
 
 /// A socket that a killed process has left there is replaced; one on which somebody listens is not, nor is any other file.

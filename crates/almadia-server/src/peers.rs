@@ -8,10 +8,12 @@ mod frame;
 mod handshake;
 mod listener;
 mod pump;
+mod resolver;
 mod socket;
 
 pub use dialer::PeerDialer;
 pub use listener::{Accept, Accepted, PeerListener};
+pub use resolver::{Resolve, Resolving, SystemResolver};
 pub(crate) use socket::configure as configure_socket;
 
 use almadia_command::{ClusterId, GroupId, MemberId};
@@ -163,6 +165,8 @@ impl Who {
     }
 }
 
+#[cfg(test)]
+mod resolver_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Reaches peers: resolves their names anew, tries every address, shakes hands.
 
 use super::handshake::HandshakeError;
+use super::resolver::{Resolve, SystemResolver};
 use super::socket::PeerStream;
 use super::{CONNECT_MAX, HANDSHAKE_MAX, RESOLVE_MAX, Who, handshake, pump, socket};
 use crate::tls::Connector;
@@ -9,7 +10,7 @@ use almadia_consensus::{DialError, Dialing, Lane, PeerAddress, PeerNetwork, Pipe
 use almadia_member::hello::Hello;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Makes pipes to peers over TCP. The pipes live on the runtime that dials.
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 pub struct PeerDialer {
     who: Who,
     tls: Option<Arc<Connector>>,
+    resolver: Arc<dyn Resolve>,
 }
 
 /// Why one address did not work.
@@ -28,7 +30,18 @@ enum Attempt {
 impl PeerDialer {
     /// A dialer that introduces itself as `who`.
     pub fn new(who: Who) -> Self {
-        Self { who, tls: None }
+        Self {
+            who,
+            tls: None,
+            resolver: Arc::new(SystemResolver),
+        }
+    }
+
+    /// The same with another way from names to addresses.
+    #[must_use]
+    pub fn with_resolver(mut self, resolver: Arc<dyn Resolve>) -> Self {
+        self.resolver = resolver;
+        self
     }
 
     /// The same for peers with `https://` URLs, too.
@@ -43,7 +56,7 @@ impl PeerDialer {
         let hello = self.who.hello_to(to.member, &to.name, lane);
         let mut last = (String::new(), Attempt::Unreachable("it has no URL".to_owned()));
         for text in &to.urls {
-            let (url, addresses) = match resolve(text).await {
+            let (url, addresses) = match self.resolve(text).await {
                 Ok(resolved) => resolved,
                 Err(reason) => {
                     last = keep(last, (text.clone(), Attempt::Unreachable(reason)));
@@ -68,6 +81,18 @@ impl PeerDialer {
                 reason,
             },
         })
+    }
+
+    async fn resolve(&self, text: &str) -> Result<(Url, Vec<SocketAddr>), String> {
+        let url = Url::parse(text).map_err(|error| error.to_string())?;
+        let found = timeout(RESOLVE_MAX, self.resolver.resolve(&url.host, url.port)).await;
+        let addresses = found
+            .map_err(|_| "the name was not resolved in time".to_owned())?
+            .map_err(|error| error.to_string())?;
+        if addresses.is_empty() {
+            return Err("the name has no address".to_owned());
+        }
+        Ok((url, addresses))
     }
 
     async fn attempt(&self, url: &Url, address: SocketAddr, hello: &Hello) -> Result<Pipe, Attempt> {
@@ -122,19 +147,5 @@ fn keep(last: (String, Attempt), next: (String, Attempt)) -> (String, Attempt) {
     match (&last.1, &next.1) {
         (Attempt::Refused(_), Attempt::Unreachable(_)) => last,
         _ => next,
-    }
-}
-
-async fn resolve(text: &str) -> Result<(Url, Vec<SocketAddr>), String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
-    let found = timeout(RESOLVE_MAX, lookup_host((url.host.as_str(), url.port))).await;
-    let addresses: Vec<SocketAddr> = found
-        .map_err(|_| "the name was not resolved in time".to_owned())?
-        .map_err(|error| error.to_string())?
-        .collect();
-    if addresses.is_empty() {
-        Err("the name has no address".to_owned())
-    } else {
-        Ok((url, addresses))
     }
 }

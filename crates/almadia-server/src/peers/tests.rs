@@ -28,7 +28,7 @@ pub(super) struct Listening {
     _serving: tokio::task::JoinSet<()>,
 }
 
-async fn listen(identity: Identity) -> Listening {
+pub(super) async fn listen(identity: Identity) -> Listening {
     listen_with(identity, "http", None).await
 }
 
@@ -55,6 +55,10 @@ pub(super) async fn listen_with(
 }
 
 impl Listening {
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(super) fn as_peer_at(&self, member: u64, url: &str) -> PeerAddress {
         PeerAddress {
             urls: vec![url.replace("PORT", &self.address.port().to_string())],

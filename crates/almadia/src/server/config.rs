@@ -5,7 +5,7 @@ use super::auth_token::AuthToken;
 use super::log::LogOutput;
 use super::table::{SETTINGS, Treatment};
 use super::values::{Values, asks_for_nothing};
-use super::{ConfigError, duration, tls, web};
+use super::{ConfigError, duration, ordinals, tls, web};
 use almadia_command::GroupId;
 use almadia_etcd::{AuthConfig, AutoCompaction, Limits, TokenKind};
 use almadia_member::founding::{InitialPeer, InitialState};
@@ -148,19 +148,27 @@ fn auth(values: &Values) -> Result<AuthConfig, ConfigError> {
 
 fn server(values: &Values) -> Result<ServerConfig, ConfigError> {
     let defaults = ServerConfig::default();
-    let name = written(values, "name").unwrap_or(&defaults.name).to_owned();
+    let tls = tls::settings(values)?;
+    let set = ordinals::read(values, &tls)?;
+    let name = match &set {
+        Some(set) => set.name.clone(),
+        None => written(values, "name").unwrap_or(&defaults.name).to_owned(),
+    };
     let data_dir = written(values, "data-dir").map_or_else(|| format!("{name}.almadia"), str::to_owned);
-    let listen_peer_urls = urls(values, "listen-peer-urls", &defaults.listen_peer_urls);
-    let listen_client_urls = urls(values, "listen-client-urls", &defaults.listen_client_urls);
-    let cluster = written(values, "initial-cluster")
-        .map(parse_initial_cluster)
-        .transpose();
-    let cluster = cluster.map_err(|error| ConfigError::new(error.to_string()))?;
-    if cluster.iter().flatten().any(|peer| peer.name.is_empty()) {
-        return Err(complain(values, "initial-cluster", "a member has no name"));
-    }
+    let listen = set.as_ref().map(|set| &set.listen);
+    let listen_peer = listen.map_or(&defaults.listen_peer_urls, |listen| &listen.peer);
+    let listen_peer_urls = urls(values, "listen-peer-urls", listen_peer);
+    let listen_client = listen.map_or(&defaults.listen_client_urls, |listen| &listen.client);
+    let listen_client_urls = urls(values, "listen-client-urls", listen_client);
+    let cluster = match &set {
+        Some(set) => Some(set.ordinals.initial_cluster()),
+        None => listed(values)?,
+    };
     let advertise_peer_urls = advertise_peer(values, &name, cluster.as_deref(), &listen_peer_urls)?;
-    let advertise_client_urls = advertise_client(values, &listen_client_urls)?;
+    let advertise_client_urls = match set.as_ref().and_then(|set| set.client_url(&listen_client_urls)) {
+        Some(url) => urls(values, "advertise-client-urls", &[url]),
+        None => advertise_client(values, &listen_client_urls)?,
+    };
     let own = InitialPeer {
         name: name.clone(),
         peer_urls: advertise_peer_urls.clone(),
@@ -182,7 +190,9 @@ fn server(values: &Values) -> Result<ServerConfig, ConfigError> {
         advertise_peer_urls,
         advertise_client_urls,
         initial_cluster: cluster.unwrap_or_else(|| vec![own]),
-        initial_state: initial_state(values)?,
+        initial_state: initial_state(values, set.as_ref().is_none_or(|set| set.ordinals.is_founder()))?,
+        is_unattended: ordinals::is_unattended(values, set.is_some())?,
+        ordinals: set.map(|set| set.ordinals),
         group: checked_group(values)?,
         heartbeat_ms: number(
             values,
@@ -192,12 +202,24 @@ fn server(values: &Values) -> Result<ServerConfig, ConfigError> {
             HEARTBEAT_MS_MAX,
         )?,
         election_ms,
-        tls: tls::settings(values)?,
+        tls,
         request_limit: REQUEST_LIMIT + Duration::from_millis(2 * election_ms),
         quota_bytes: quota(values)?,
         memory_bytes_max: memory(values)?,
         ..defaults
     })
+}
+
+/// `--initial-cluster`.
+fn listed(values: &Values) -> Result<Option<Vec<InitialPeer>>, ConfigError> {
+    let cluster = written(values, "initial-cluster")
+        .map(parse_initial_cluster)
+        .transpose();
+    let cluster = cluster.map_err(|error| ConfigError::new(error.to_string()))?;
+    if cluster.iter().flatten().any(|peer| peer.name.is_empty()) {
+        return Err(complain(values, "initial-cluster", "a member has no name"));
+    }
+    Ok(cluster)
 }
 
 /// `--quota-backend-bytes`. As in etcd a negative one means none; 0, which there means 2 GiB, means none too.
@@ -374,9 +396,11 @@ fn checked_group(values: &Values) -> Result<GroupId, ConfigError> {
     }
 }
 
-fn initial_state(values: &Values) -> Result<InitialState, ConfigError> {
+/// Who is none of the first members only ever joins, whatever is written.
+fn initial_state(values: &Values, may_found: bool) -> Result<InitialState, ConfigError> {
     match written(values, "initial-cluster-state").unwrap_or("new") {
-        "new" => Ok(InitialState::New),
+        "new" if may_found => Ok(InitialState::New),
+        "new" => Ok(InitialState::Existing),
         "existing" => Ok(InitialState::Existing),
         _ => Err(complain(
             values,

@@ -8,6 +8,7 @@ mod duration;
 mod file;
 mod flags;
 mod log;
+mod ordinals;
 mod run;
 mod table;
 #[cfg(test)]

@@ -55,6 +55,12 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 /// Names that etcd does not know.
 const OWN: &[&str] = &[
     "group",
+    "peer-domain",
+    "peer-pattern",
+    "peer-port",
+    "cluster-size",
+    "wished-size",
+    "unattended-admission",
     "max-client-connections",
     "client-header-timeout",
     "client-body-timeout",
@@ -140,7 +146,7 @@ pub const SETTINGS: &[Setting] = &[
     used(
         "name",
         "NAME",
-        "This member's name, as it stands in --initial-cluster [default: default]",
+        "This member's name, as it stands in --initial-cluster [default: default; with --peer-domain or --peer-pattern the pod's]",
     ),
     used(
         "data-dir",
@@ -171,6 +177,35 @@ pub const SETTINGS: &[Setting] = &[
         "initial-cluster",
         "NAME=URL,..",
         "All members of the cluster with their peer URLs [default: this one alone]",
+    ),
+    used(
+        "peer-domain",
+        "DOMAIN",
+        "Instead of --initial-cluster: members are NAME-0.DOMAIN, NAME-1.DOMAIN .. as behind a headless Service",
+    ),
+    used(
+        "peer-pattern",
+        "URL",
+        "Instead of --peer-domain: every member's peer URL, with %d for the ordinal in its name",
+    ),
+    used(
+        "peer-port",
+        "PORT",
+        "The members' peer port with --peer-domain [default: 2380]",
+    ),
+    used(
+        "cluster-size",
+        "COUNT",
+        "With --peer-domain or --peer-pattern: how many members found the cluster, ordinals from 0",
+    ),
+    used(
+        "wished-size",
+        "WHO",
+        "Who says how many members there are to be: `fixed` (--cluster-size), `statefulset`, `file:PATH` [default: fixed]",
+    ),
+    used_switch(
+        "unattended-admission",
+        "Let empty members under a name of this cluster in, and replace dead ones [default: true with --peer-domain or --peer-pattern]",
     ),
     used(
         "initial-cluster-state",

@@ -26,12 +26,36 @@ pub struct Given {
     pub place: Place,
 }
 
+/// What Kubernetes tells a container of its pod, by the variables that a manifest makes of the downward API.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// `POD_NAME`; without it the host name, which in a pod is the same.
+    pub name: Option<String>,
+    /// `POD_NAMESPACE`.
+    pub namespace: Option<String>,
+}
+
 /// All values that were written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Values {
+    /// Where the process runs; no setting, and read whether there is a config file or not.
+    pub pod: Pod,
     given: BTreeMap<&'static str, Given>,
     /// What the operator should know about how they were read.
     pub warnings: Vec<String>,
+}
+
+impl Pod {
+    fn of(environment: &[(String, String)]) -> Self {
+        let find = |wanted: &str| {
+            let found = environment.iter().find(|(name, text)| name == wanted && !text.is_empty());
+            found.map(|(_, text)| text.clone())
+        };
+        Self {
+            name: find("POD_NAME").or_else(|| find("HOSTNAME")),
+            namespace: find("POD_NAMESPACE"),
+        }
+    }
 }
 
 impl Values {
@@ -42,7 +66,10 @@ impl Values {
         environment: &[(String, String)],
         read_file: impl Fn(&str) -> std::io::Result<String>,
     ) -> Result<Self, ConfigError> {
-        let mut values = Self::default();
+        let mut values = Self {
+            pod: Pod::of(environment),
+            ..Self::default()
+        };
         values.take_environment(environment);
         for (name, text) in flags {
             values.put(name, text.clone(), Place::Flag);
@@ -52,7 +79,10 @@ impl Values {
         };
         let document = read_file(&path)
             .map_err(|error| ConfigError::new(format!("--config-file {path}: cannot be read: {error}")))?;
-        let mut from_file = Self::default();
+        let mut from_file = Self {
+            pod: values.pod.clone(),
+            ..Self::default()
+        };
         for (name, text) in file::flatten(&document)
             .map_err(|reason| ConfigError::new(format!("--config-file {path}: {reason}")))?
         {
