@@ -2,7 +2,7 @@
 //!
 //! It carries out what others have decided. openraft sees to the rest: a change is refused while the one before it is not
 //! committed, or before the leader has committed an entry of its own term, and two majorities always share a member
-//! because at most one vote comes or goes at a time.
+//! because at most one vote comes or goes at a time, or both sets of voters decide together.
 
 use crate::consensus::{Consensus, Ended};
 use crate::membership::{self, MemberInfo, Membered};
@@ -51,6 +51,16 @@ pub enum MemberChange {
     SetInfo(MemberId, MemberInfo),
     /// A member that has none gets a vote.
     GiveVote(MemberId),
+    /// `new` gets a vote and `dead` loses its own, in one joint change: from now on a majority is one by either count, until
+    /// [`MemberChange::Settle`].
+    Swap {
+        /// Has no vote yet.
+        new: MemberId,
+        /// Votes, and is not this leader.
+        dead: MemberId,
+    },
+    /// Ends the joint change: only the new voters count, and who lost its vote leaves.
+    Settle,
 }
 
 /// Why a change was not carried out, or may not have been.
@@ -65,6 +75,13 @@ pub enum ChangeError {
     /// Consensus has ended.
     #[error(transparent)]
     Ended(#[from] Ended),
+}
+
+impl Roster {
+    /// Two sets of voters decide together: a [`MemberChange::Swap`] that has not been settled.
+    pub fn is_joint(&self) -> bool {
+        self.stored.membership().get_joint_config().len() > 1
+    }
 }
 
 impl Consensus {
@@ -168,12 +185,34 @@ enum Next {
 }
 
 fn next_membership(now: &RaftMembership, change: &MemberChange) -> Result<Next, ChangeError> {
-    let mut voters: BTreeSet<u64> = match now.get_joint_config().as_slice() {
-        [voters] => voters.clone(),
-        _ => return Err(ChangeError::Again("there is no single set of voters".to_owned())),
-    };
+    let sets = now.get_joint_config();
     let mut members: BTreeMap<u64, MemberInfo> = now.nodes().map(|(id, info)| (*id, info.clone())).collect();
+    let mut voters: BTreeSet<u64> = match (sets.as_slice(), change) {
+        ([voters], _) => voters.clone(),
+        ([before @ .., voters], MemberChange::Settle) => {
+            let has_lost = |id: &u64| before.iter().any(|set| set.contains(id)) && !voters.contains(id);
+            members.retain(|id, _| !has_lost(id));
+            voters.clone()
+        }
+        _ => {
+            return Err(ChangeError::Again(
+                "two sets of voters decide together".to_owned(),
+            ));
+        }
+    };
     match change {
+        // Where there is one set there is nothing to end.
+        MemberChange::Settle => {}
+        MemberChange::Swap { new, dead } => {
+            assert!(
+                members.contains_key(&new.0) && voters.contains(&dead.0) && !voters.contains(&new.0),
+                "a vote goes from one member to another"
+            );
+            let before = voters.clone();
+            voters.remove(&dead.0);
+            voters.insert(new.0);
+            return whole(vec![before, voters], members);
+        }
         MemberChange::Add(id, info) => {
             assert!(!members.contains_key(&id.0), "an id is given once");
             members.insert(id.0, info.clone());
@@ -192,7 +231,11 @@ fn next_membership(now: &RaftMembership, change: &MemberChange) -> Result<Next, 
         }
     }
     assert!(!voters.is_empty(), "the last voter never leaves");
-    RaftMembership::new(vec![voters], members)
+    whole(vec![voters], members)
+}
+
+fn whole(voters: Vec<BTreeSet<u64>>, members: BTreeMap<u64, MemberInfo>) -> Result<Next, ChangeError> {
+    RaftMembership::new(voters, members)
         .map(Next::Whole)
         .map_err(|error| ChangeError::Again(error.to_string()))
 }

@@ -28,6 +28,9 @@ pub struct MemberInfo {
     /// It was added as a voter, and is given its vote once it has caught up. Means nothing after that.
     #[prost(bool, tag = "5")]
     pub voter_to_be: bool,
+    /// It was let in by the cluster itself, as a learner, and gets a vote once it has caught up. Means nothing after that.
+    #[prost(bool, tag = "6")]
+    pub is_unattended: bool,
 }
 
 /// A member with its id and standing.

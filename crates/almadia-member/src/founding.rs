@@ -17,7 +17,9 @@ mod service;
 pub use message::{Admitted, Answer, Ask, Found, FoundAck, Frame, FrameError};
 pub use notebook::{Asking, Notebook, OfferRefusal};
 pub use rules::{Heard, Situation, Step, WaitReason, decide};
-pub use service::{Admission, Admitting, FoundingContext, FoundingError, FoundingService, establish};
+pub use service::{
+    Admission, Admittance, Admitting, FoundingContext, FoundingError, FoundingService, establish,
+};
 
 /// One member of `--initial-cluster`.
 #[derive(Clone, Debug, PartialEq, Eq)]

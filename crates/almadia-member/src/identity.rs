@@ -14,6 +14,14 @@ use prost::Message;
 pub const IDENT_FILE: &str = "IDENT";
 
 const IDENT_TEMPORARY: &str = "IDENT.new";
+
+/// While it is there, everything else in the directory is to go.
+const RETIRED_FILE: &str = "RETIRED";
+
+/// What else is in the directory of a member: its log and its store.
+const MANIFEST_PREFIX: &str = "MANIFEST-";
+const OWNED_DIRECTORIES: [&str; 2] = ["wal", "seg"];
+
 const MAGIC: [u8; 8] = *b"ALMIDENT";
 const FORMAT_VERSION: u32 = 1;
 
@@ -116,6 +124,7 @@ impl Identity {
         name: &str,
         random: &mut dyn FnMut() -> u64,
     ) -> Result<Self, IdentityError> {
+        finish_retirement(disk)?;
         let Some(identity) = Self::load(disk)? else {
             refuse_orphans(disk)?;
             let identity = Self {
@@ -152,7 +161,7 @@ impl Identity {
     /// # Errors
     /// [`IdentityError`] on damage, on a newer format, on a failing disk.
     pub fn load(disk: &dyn Disk) -> Result<Option<Self>, IdentityError> {
-        if !disk.list("")?.iter().any(|name| name == IDENT_FILE) {
+        if !has(disk, IDENT_FILE)? {
             return Ok(None);
         }
         let file = disk.open(IDENT_FILE)?;
@@ -178,7 +187,7 @@ impl Identity {
             decode(&bytes).is_ok_and(|read| read == *self),
             "what is written can be read"
         );
-        if disk.list("")?.iter().any(|name| name == IDENT_TEMPORARY) {
+        if has(disk, IDENT_TEMPORARY)? {
             disk.remove(IDENT_TEMPORARY)?; // left by a crash before the rename
         }
         let file = disk.create(IDENT_TEMPORARY)?;
@@ -187,6 +196,20 @@ impl Identity {
         disk.rename(IDENT_TEMPORARY, IDENT_FILE)?;
         disk.sync_dir("")?;
         Ok(())
+    }
+
+    /// Empties the data directory of a member that does not belong any more, so that whoever starts on it is a new one. A
+    /// crash in between leaves a mark by which [`Identity::open`] goes on with it: never a log without an owner, nor an owner
+    /// that has lost its log.
+    ///
+    /// # Errors
+    /// The disk's; it can be done again then.
+    pub fn retire(disk: &dyn Disk) -> Result<(), IdentityError> {
+        if !has(disk, RETIRED_FILE)? {
+            disk.create(RETIRED_FILE)?.sync_all()?;
+            disk.sync_dir("")?;
+        }
+        finish_retirement(disk)
     }
 
     /// Does it belong to a cluster?
@@ -205,9 +228,39 @@ pub(crate) fn draw_id(random: &mut dyn FnMut() -> u64) -> u64 {
     }
 }
 
+/// Ends what [`Identity::retire`] has begun, if it has. The mark goes last.
+fn finish_retirement(disk: &dyn Disk) -> Result<(), IdentityError> {
+    if !has(disk, RETIRED_FILE)? {
+        return Ok(());
+    }
+    for directory in OWNED_DIRECTORIES {
+        let files = disk.list(directory)?;
+        for name in &files {
+            disk.remove(&format!("{directory}/{name}"))?;
+        }
+        if !files.is_empty() {
+            disk.sync_dir(directory)?;
+        }
+    }
+    let is_owned = |name: &String| {
+        [IDENT_TEMPORARY, IDENT_FILE].contains(&name.as_str()) || name.starts_with(MANIFEST_PREFIX)
+    };
+    for name in disk.list("")?.iter().filter(|name| is_owned(name)) {
+        disk.remove(name)?;
+    }
+    disk.sync_dir("")?;
+    disk.remove(RETIRED_FILE)?;
+    disk.sync_dir("")?;
+    Ok(())
+}
+
+fn has(disk: &dyn Disk, name: &str) -> Result<bool, IdentityError> {
+    Ok(disk.list("")?.iter().any(|found| found == name))
+}
+
 /// A log without an owner must not be given one: its votes would count for a member that never cast them.
 fn refuse_orphans(disk: &dyn Disk) -> Result<(), IdentityError> {
-    for directory in ["wal", "seg"] {
+    for directory in OWNED_DIRECTORIES {
         if !disk.list(directory)?.is_empty() {
             return Err(IdentityError::Missing { directory });
         }

@@ -7,6 +7,7 @@ use crate::comparison::{self, Judge};
 use crate::forward::client;
 use crate::leases::Lessor;
 use crate::membership::question::{ChangeAnswer, ChangeQuestion};
+use crate::membership::reconcile::Survey;
 use crate::membership::steward::Steward;
 use crate::overview::{Curiosity, Report};
 use almadia_command::{LeaseId, MemberId};
@@ -22,7 +23,7 @@ const RETRY: Duration = Duration::from_millis(10);
 /// What a member may ask the leader.
 #[derive(Clone, PartialEq, Message)]
 pub struct Question {
-    #[prost(oneof = "QuestionKind", tags = "1, 2, 3, 4, 10, 20, 21, 30")]
+    #[prost(oneof = "QuestionKind", tags = "1, 2, 3, 4, 10, 11, 20, 21, 30")]
     pub kind: Option<QuestionKind>,
 }
 
@@ -44,6 +45,9 @@ pub enum QuestionKind {
     /// A change of the membership.
     #[prost(message, tag = "10")]
     Membership(ChangeQuestion),
+    /// How the cluster is, for people.
+    #[prost(bool, tag = "11")]
+    Survey(bool),
     /// Whether this member's state is what it should be.
     #[prost(message, tag = "20")]
     CompareState(StateHash),
@@ -98,7 +102,7 @@ pub struct LeaseLeft {
 /// What the leader answers.
 #[derive(Clone, PartialEq, Message)]
 pub struct Answer {
-    #[prost(oneof = "AnswerKind", tags = "1, 2, 3, 4, 10, 20, 21, 30")]
+    #[prost(oneof = "AnswerKind", tags = "1, 2, 3, 4, 10, 11, 20, 21, 30")]
     pub kind: Option<AnswerKind>,
 }
 
@@ -111,6 +115,9 @@ pub enum AnswerKind {
     /// See [`QuestionKind::Membership`].
     #[prost(message, tag = "10")]
     Membership(ChangeAnswer),
+    /// See [`QuestionKind::Survey`].
+    #[prost(message, tag = "11")]
+    Survey(Survey),
     /// See [`QuestionKind::KeepAlive`].
     #[prost(message, tag = "2")]
     KeptAlive(KeptAlive),
@@ -203,6 +210,7 @@ impl Duties {
                 self.judge.send_state(MemberId(member));
                 AnswerKind::StateComes(true)
             }
+            QuestionKind::Survey(_) => AnswerKind::Survey(self.steward.reconciler().survey()),
             QuestionKind::AreYouThere(_) => AnswerKind::Here(true),
             // Answered before the leader's duties are asked, by the member itself.
             QuestionKind::HowAreYou(_) => return None,

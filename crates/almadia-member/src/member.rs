@@ -10,6 +10,7 @@ use crate::gate::SpaceGate;
 use crate::leader::{Answer, AskError, Duties, Question};
 use crate::leases::LeaseDesk;
 use crate::log::LogPage;
+use crate::membership::reconcile::Desk;
 use crate::overview;
 use crate::proposer::Proposals;
 use crate::reads;
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) random: Mutex<Box<dyn FnMut() -> u64 + Send>>,
     pub(crate) applied: watch::Receiver<LogIndex>,
     pub(crate) is_learner: AtomicBool,
+    pub(crate) is_stopping: AtomicBool,
     pub(crate) removed: watch::Sender<bool>,
     pub(crate) recovered: watch::Receiver<bool>,
     pub(crate) watches: WatchHub,
@@ -55,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) fence: Fence,
     pub(crate) sizes: Arc<Sizes>,
     pub(crate) taken: Arc<service::Taken>,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) consensus_runtime: Handle,
     pub(crate) overview: overview::Means,
 }
@@ -384,15 +387,30 @@ impl Member {
         self.inner.consensus.shutdown().await;
     }
 
-    /// Stops: hands leadership over if it has it, then ends consensus. The log is synced by then, because
-    /// nothing was ever acknowledged that was not.
-    pub async fn shutdown(&self) {
+    /// A stop was asked for: from now on this member is not ready, though it serves whoever still asks.
+    pub fn begin_to_stop(&self) {
+        self.inner.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a stop was asked for.
+    pub fn is_stopping(&self) -> bool {
+        self.inner.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// Hands leadership over if it has it, and goes on as a follower.
+    pub async fn resign(&self) {
         let hand_over = self.inner.consensus.hand_over(self.inner.own);
         match tokio::time::timeout(HAND_OVER_LIMIT, hand_over).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "leadership was not handed over"),
             Err(_) => tracing::warn!("nobody took leadership in time; stopping all the same"),
         }
+    }
+
+    /// Stops: hands leadership over if it has it, then ends consensus. The log is synced by then, because
+    /// nothing was ever acknowledged that was not.
+    pub async fn shutdown(&self) {
+        self.resign().await;
         // Consensus may be waiting for a vote to be synced, which without room never is: closing the log ends that wait.
         if self.inner.wal.waits_for_room() {
             self.inner.wal.close();

@@ -270,6 +270,7 @@ impl Member {
             random: Mutex::new(parts.random),
             applied: heard.applied,
             is_learner: AtomicBool::new(false),
+            is_stopping: AtomicBool::new(false),
             removed: watch::Sender::new(false),
             recovered: watch_recovery(&runtime, consensus.clone()),
             watches,
@@ -281,6 +282,7 @@ impl Member {
             fence: care.fence,
             sizes: care.sizes,
             taken: Arc::default(),
+            desk: leading.steward.reconciler().desk().clone(),
             consensus_runtime: runtime.clone(),
             overview: overview::Means::new(network, parts.drawn),
         };

@@ -6,7 +6,7 @@
 mod world;
 
 use almadia_command::MemberId;
-use almadia_member::founding::Admission;
+use almadia_member::founding::{Admission, Admittance, Ask};
 use almadia_member::{Changed, Member, MemberChangeError, Membered, MembershipRefusal, MoveLeaderError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,6 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn url(number: u64) -> Vec<String> {
     vec![format!("http://new-{number}:2380")]
+}
+
+fn ask(instance: MemberId, number: u64) -> Ask {
+    Ask {
+        member: instance,
+        name: format!("new-{number}"),
+        peer_urls: url(number),
+    }
 }
 
 /// Waits for something to become true.
@@ -43,8 +51,12 @@ async fn add(member: &Member, number: u64, is_learner: bool) -> Changed {
 /// Has an empty disk admitted and started.
 async fn join(world: &mut World, through: &Member, added: MemberId, number: u64) -> Member {
     let instance = MemberId(number + 7_000_000);
-    let admitted = through.admit(instance, url(number)).await;
-    assert_eq!(admitted, Some(added), "the address was given this id");
+    let admitted = through.admit(ask(instance, number)).await;
+    assert_eq!(
+        admitted,
+        Admittance::Given(added),
+        "the address was given this id"
+    );
     world.admit(added);
     world.start(added).await
 }
@@ -88,10 +100,10 @@ async fn a_learner_comes_gets_its_vote_and_goes() {
     assert!(leader.is_removed(added.member) && !leader.is_removed(leader.id()));
     let again = leader.remove_member(added.member).await;
     assert_eq!(again, Err(MembershipRefusal::MemberNotFound.into()));
-    assert_eq!(
-        leader.admit(MemberId(7_000_001), url(1)).await,
-        None,
-        "it does not come back"
+    let admittance = leader.admit(ask(MemberId(7_000_001), 1)).await;
+    assert!(
+        matches!(admittance, Admittance::Waits(_)),
+        "it does not come back: {admittance:?}"
     );
 }
 
@@ -309,7 +321,7 @@ impl Churn {
         assert_eq!(before, None, "an id was given twice");
         if starts {
             let instance = MemberId(number + 7_000_000);
-            if through.admit(instance, url(number)).await == Some(added.member) {
+            if through.admit(ask(instance, number)).await == Admittance::Given(added.member) {
                 self.world.admit(added.member);
                 self.world.start(added.member).await;
                 self.up.insert(added.member);

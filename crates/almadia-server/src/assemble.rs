@@ -8,15 +8,18 @@ mod storage;
 
 use crate::chance::Chance;
 use crate::clients::{ClientListener, Entrance};
-use crate::config::{ConfigError, ServerConfig};
+use crate::config::{ConfigError, Ordinals, ServerConfig};
 use crate::listen::ListenError;
 use crate::memory;
 use crate::peers::{PeerDialer, PeerListener, Who};
 use crate::signals::Stop;
 use crate::tls::{Acceptor, Certificates, TlsError};
+use crate::waiting;
+use crate::wished::WishedSize;
 use almadia_disk::{Disk, DiskError, RealDisk};
-use almadia_member::founding::FoundingError;
+use almadia_member::founding::{FoundingError, InitialPeer};
 use almadia_member::identity::{Identity, IdentityError};
+use almadia_member::membership::reconcile::{Reconciling, Roll};
 use almadia_member::{Ingredients, Limits, Member, MemberInfo};
 use founding::Doorman;
 use std::io;
@@ -39,6 +42,9 @@ const METRICS_CONNECTIONS_MAX: usize = 256;
 
 /// After a stop is requested, whoever serves clients is given this long to finish what they have asked for.
 const SERVE_STOP_MAX: Duration = Duration::from_secs(3);
+
+/// A member that is to leave for good is given this long to be taken out before it stops all the same.
+const LEAVE_MAX: Duration = Duration::from_secs(4);
 
 /// After this member was removed, answers that are under way are given this long.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
@@ -123,7 +129,10 @@ pub struct Server {
     member: Member,
     who: Who,
     storage: Storage,
+    disk: Arc<dyn Disk>,
     peers: JoinHandle<()>,
+    /// How many members there are to be.
+    wished: WishedSize,
     /// Reads certificates again while the member lives.
     _certificates: Certificates,
 }
@@ -182,16 +191,21 @@ where
     }
     let server = tokio::select! {
         server = Server::start_with(config, peers, certificates) => server?,
+        never = waiting::answer_probes(&mut clients) => match never {},
         () = stop.requested() => return Ok(()),
     };
+    let (close, closing) = Stop::by_hand();
     let serving = Serving {
         member: server.member.clone(),
         clients,
         who: server.who.clone(),
-        stop: stop.clone(),
+        stop: closing,
     };
+    // Clients are served on while leadership moves, so that their requests go where it goes.
     let overdue = async {
         stop.requested().await;
+        server.resigns().await;
+        close.request();
         tokio::time::sleep(SERVE_STOP_MAX).await;
     };
     let member = server.member.clone();
@@ -237,9 +251,16 @@ impl Server {
         let dialer = Arc::new(PeerDialer::new(who.clone()).with_tls(certificates.dialer.clone()));
         let listener = bind_peers(config, &who, certificates.peers.clone(), peers).await?;
         let chance = Arc::new(Mutex::new(chance));
-        let doorman = Doorman::new(config, identity, &disk, dialer.clone(), draw_from(&chance))?;
+        let doorman = Doorman::new(
+            config,
+            identity.clone(),
+            &disk,
+            dialer.clone(),
+            draw_from(&chance),
+        )?;
         let serving = AbortOnDrop(peers.spawn(listener.serve(doorman.accept())));
-        let identity = doorman.establish(peers).await?;
+        let (roll, wished) = wished(config);
+        let identity = belong(config, &identity, &wished, &doorman, peers).await?;
 
         who.belongs_to(identity.cluster, identity.member);
 
@@ -259,7 +280,7 @@ impl Server {
             drawn,
             client_urls: config.advertise_client_urls.clone(),
             random: Box::new(draw_from(&chance)),
-            disk,
+            disk: disk.clone(),
             wal: storage.wal.clone(),
             store: storage.store(),
             keeper: storage.keeper.clone(),
@@ -267,6 +288,7 @@ impl Server {
             consensus_runtime: peers.clone(),
         });
         let member = member.await?;
+        bring_to(&member, config, roll, &wished);
         doorman.hand_over(&member);
         who.refuse_removed(member.knows_removed());
         info!(cluster = %identity.cluster, member = %identity.member, "takes part in the cluster");
@@ -274,7 +296,9 @@ impl Server {
             member,
             who,
             storage,
+            disk,
             peers: serving.keep(),
+            wished,
             _certificates: certificates,
         })
     }
@@ -297,15 +321,49 @@ impl Server {
         }
     }
 
-    /// Stops because this member belongs to the cluster no more. Its data stays for whoever wants to look.
+    /// A stop was asked for: is not ready any more, hands leadership over; and where there are to be fewer members, waits until
+    /// it is none any more. What then remains is to stop, or, in the last case, to leave, which comes by itself.
+    async fn resigns(&self) {
+        self.member.begin_to_stop();
+        self.wished.refresh().await;
+        let wished = self.member.wished_size();
+        if !self.member.is_surplus() {
+            self.member.resign().await;
+            return;
+        }
+        info!(wished, "this member is to leave for good before it stops");
+        tokio::time::sleep(LEAVE_MAX).await;
+        warn!(
+            wished,
+            "this member could not leave safely in time; it stops, and the others count it until it is taken out"
+        );
+    }
+
+    /// Stops because this member belongs to the cluster no more. Its data stays for whoever wants to look, unless members come
+    /// and go by themselves: then the directory is emptied, so that whoever is started on it next joins as a new member.
     async fn leave(self) -> Result<(), ServerError> {
         let removed = ServerError::Removed {
             member: self.member.id(),
             cluster: self.member.cluster(),
         };
-        error!(error = %removed, "this member was removed");
+        // The leader may have heard of a new size before this member.
+        self.wished.refresh().await;
+        let (is_surplus, is_unattended) = (self.member.is_surplus(), self.member.is_unattended());
+        let (wished, disk) = (self.member.wished_size(), self.disk.clone());
+        if is_surplus {
+            info!(member = %self.member.id(), wished, "this member has left the cluster for good");
+        } else {
+            error!(error = %removed, "this member was removed");
+        }
         self.shutdown().await?;
-        Err(removed)
+        if !is_unattended {
+            return Err(removed);
+        }
+        Identity::retire(&*disk)?;
+        info!(
+            "the data directory was emptied: whoever starts on it joins as a new member, if there is to be one"
+        );
+        if is_surplus { Ok(()) } else { Err(removed) }
     }
 
     /// Hands leadership over, ends consensus, closes connections and log.
@@ -323,6 +381,9 @@ impl Server {
         Ok(())
     }
 }
+
+/// After this long without a wished size it is said that it is waited for.
+const WISHED_QUIET: Duration = Duration::from_secs(3);
 
 /// Ends the process: after a failed write or sync of the log nothing can be promised any more, and what is
 /// durable is found again at the next start.
@@ -343,6 +404,54 @@ fn founders(identity: &Identity) -> Vec<(almadia_command::MemberId, MemberInfo)>
         .iter()
         .map(|member| (member.id, info(member)))
         .collect()
+}
+
+/// Who can belong, and how many of them are to.
+fn wished(config: &ServerConfig) -> (Roll, WishedSize) {
+    match &config.ordinals {
+        Some(ordinals) => (Roll::Set(ordinals.naming.clone()), WishedSize::follow(ordinals)),
+        None => {
+            let list = config.initial_cluster.clone();
+            let size = u32::try_from(list.len()).expect("a handful of members");
+            (Roll::List(list), WishedSize::fixed(size))
+        }
+    }
+}
+
+/// Where members come and go by themselves, tells the member whom there are to be.
+fn bring_to(member: &Member, config: &ServerConfig, roll: Roll, wished: &WishedSize) {
+    if config.is_unattended {
+        let wished = wished.size();
+        member.reconcile(Reconciling { roll, wished });
+    }
+}
+
+/// Waits until the member belongs to a cluster.
+async fn belong(
+    config: &ServerConfig,
+    identity: &Identity,
+    wished: &WishedSize,
+    doorman: &Doorman,
+    peers: &Handle,
+) -> Result<Identity, ServerError> {
+    if let Some(ordinals) = config.ordinals.as_ref().filter(|_| !identity.is_founded()) {
+        doorman.ask_also(witnesses(ordinals, wished).await);
+    }
+    doorman.establish(peers).await
+}
+
+/// Who may know of a cluster beside the founders. Nothing is founded before it is known how many there are to be.
+async fn witnesses(ordinals: &Ordinals, wished: &WishedSize) -> Vec<InitialPeer> {
+    let known = wished.known();
+    tokio::pin!(known);
+    let size = tokio::select! {
+        size = &mut known => size,
+        () = tokio::time::sleep(WISHED_QUIET) => {
+            warn!("waiting: how many members there are to be is not known yet (--wished-size)");
+            known.await
+        }
+    };
+    ordinals.naming.first(size.unwrap_or(0))
 }
 
 /// A source of numbers that shares the one that is open.

@@ -7,7 +7,7 @@ mod group;
 mod ordinals;
 
 pub use group::{GroupError, group_from_token, parse_group};
-pub use ordinals::{Ordinals, OrdinalsError, WishedSource};
+pub use ordinals::{Ordinals, OrdinalsError, StatefulSet, WishedSource};
 
 use crate::tls::{TlsError, TlsSettings};
 use crate::url::{ClientUrl, Url, UrlError};

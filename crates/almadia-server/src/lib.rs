@@ -16,6 +16,8 @@ pub mod peers;
 pub mod signals;
 pub mod tls;
 pub mod url;
+mod waiting;
+pub mod wished;
 
 pub use assemble::{Server, ServerError, Serving, run};
 pub use listen::ListenError;

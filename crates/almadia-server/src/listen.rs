@@ -135,7 +135,10 @@ async fn bind_net(text: &str, url: &Url, listeners: &mut Vec<Listening>) -> Resu
     if !is_every_address_without_ipv6(url, &last) {
         return Err(error(last));
     }
-    tracing::info!(url = text, "this machine has no IPv6: listening on 0.0.0.0 instead");
+    tracing::info!(
+        url = text,
+        "this machine has no IPv6: listening on 0.0.0.0 instead"
+    );
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, url.port)).await;
     listeners.push(Listening {
         is_tls: url.is_tls,

@@ -44,6 +44,8 @@ pub struct Answer {
     pub seen: BTreeMap<String, MemberId>,
     /// Where clients reach it.
     pub client_urls: Vec<String>,
+    /// Why the asking member is not let into the cluster yet, for people.
+    pub says: String,
 }
 
 /// "You are one of the members of this cluster."
@@ -171,6 +173,7 @@ fn answer_bytes(answer: &Answer) -> AnswerBytes {
             })
             .collect(),
         client_urls: answer.client_urls.clone(),
+        says: answer.says.clone(),
     }
 }
 
@@ -189,6 +192,7 @@ fn read_answer(bytes: AnswerBytes) -> Answer {
             .map(|seen| (seen.name, MemberId(seen.member)))
             .collect(),
         client_urls: bytes.client_urls,
+        says: bytes.says,
     }
 }
 
@@ -242,6 +246,8 @@ struct AnswerBytes {
     client_urls: Vec<String>,
     #[prost(bool, tag = "9")]
     admits: bool,
+    #[prost(string, tag = "10")]
+    says: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

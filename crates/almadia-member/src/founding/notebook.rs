@@ -17,6 +17,9 @@ pub struct Notebook {
     state: InitialState,
     /// In name order, without repetition, with ourselves.
     initial: Vec<InitialPeer>,
+    /// In name order; none of `initial`. They found nothing, and nothing is founded before they have said that there is no
+    /// cluster that they belong to.
+    witnesses: Vec<InitialPeer>,
     client_urls: Vec<String>,
     heard: BTreeMap<String, Heard>,
     /// How often each member of the list has asked us, under whatever instance id.
@@ -62,10 +65,20 @@ impl Notebook {
             identity,
             state,
             initial,
+            witnesses: Vec::new(),
             client_urls,
             heard: BTreeMap::new(),
             asked_by_count: BTreeMap::new(),
         }
+    }
+
+    /// Has these members asked, too, before anything is founded: a set that has grown beyond its founders has members that
+    /// know of a cluster when all its founders have lost their disks.
+    pub fn ask_also(&mut self, witnesses: Vec<InitialPeer>) {
+        let is_new = |peer: &InitialPeer| self.initial.iter().all(|known| known.name != peer.name);
+        self.witnesses = witnesses.into_iter().filter(is_new).collect();
+        self.witnesses.sort_by(|left, right| left.name.cmp(&right.name));
+        self.witnesses.dedup_by(|left, right| left.name == right.name);
     }
 
     /// Who we are.
@@ -75,7 +88,8 @@ impl Notebook {
 
     /// The members to ask.
     pub fn peers(&self) -> impl Iterator<Item = &InitialPeer> {
-        self.initial.iter().filter(|peer| peer.name != self.identity.name)
+        let all = self.initial.iter().chain(&self.witnesses);
+        all.filter(|peer| peer.name != self.identity.name)
     }
 
     /// Begins to ask a peer.
@@ -96,7 +110,12 @@ impl Notebook {
 
     /// Answers a peer's question, and offers the configuration if it is one of the first members.
     pub fn answer(&mut self, ask: &Ask) -> (Answer, Option<Found>) {
-        if self.initial.iter().any(|peer| peer.name == ask.name) {
+        if self
+            .initial
+            .iter()
+            .chain(&self.witnesses)
+            .any(|peer| peer.name == ask.name)
+        {
             *self.asked_by_count.entry(ask.name.clone()).or_default() += 1;
         }
         let founded = self.identity.is_founded();
@@ -119,6 +138,7 @@ impl Notebook {
             initial_names: if founded { Vec::new() } else { self.names() },
             seen: if founded { BTreeMap::new() } else { self.seen() },
             client_urls: self.client_urls.clone(),
+            says: String::new(),
         };
         (answer, offer)
     }
@@ -128,7 +148,10 @@ impl Notebook {
         let heard = if answer.name != asking.peer || answer.member.get() == 0 {
             Heard::Silent(format!("answered as {}", answer.name))
         } else if answer.cluster.get() != 0 {
-            Heard::Founded(answer.cluster)
+            Heard::Founded {
+                cluster: answer.cluster,
+                says: answer.says,
+            }
         } else if !answer.founding {
             Heard::NotFounding
         } else {
@@ -214,6 +237,7 @@ impl Notebook {
             member: self.identity.member,
             state: self.state,
             names: self.names(),
+            witnesses: self.witnesses.iter().map(|peer| peer.name.clone()).collect(),
             heard: self.heard.clone(),
         })
     }

@@ -14,7 +14,12 @@ pub enum Heard {
     /// Not reachable, or no answer; with the world's words.
     Silent(String),
     /// It belongs to a cluster, which does not name us.
-    Founded(ClusterId),
+    Founded {
+        /// The cluster.
+        cluster: ClusterId,
+        /// Why we are not let in yet.
+        says: String,
+    },
     /// It belongs to no cluster and must not found one either (`--initial-cluster-state existing`).
     NotFounding,
     /// It belongs to no cluster and may found one.
@@ -41,6 +46,8 @@ pub struct Situation {
     pub state: InitialState,
     /// The names of our list, in order, without repetition.
     pub names: Vec<String>,
+    /// Members beside the list that must have answered before anything is founded.
+    pub witnesses: Vec<String>,
     /// What the peers have said since we started; nothing from before.
     pub heard: BTreeMap<String, Heard>,
 }
@@ -63,6 +70,8 @@ pub enum WaitReason {
         cluster: ClusterId,
         /// Who belongs to it.
         peer: String,
+        /// Why we are not let in yet.
+        says: String,
     },
     /// No peer belongs to a cluster, and this member must not found one.
     Existing,
@@ -116,9 +125,10 @@ pub fn decide(situation: &Situation) -> Step {
 /// The first reason not to found, the most telling ones first.
 fn obstacle(situation: &Situation) -> Option<WaitReason> {
     let founded = situation.heard.iter().find_map(|(peer, heard)| match heard {
-        Heard::Founded(cluster) => Some(WaitReason::Admission {
+        Heard::Founded { cluster, says } => Some(WaitReason::Admission {
             cluster: *cluster,
             peer: peer.clone(),
+            says: says.clone(),
         }),
         _ => None,
     });
@@ -160,6 +170,7 @@ fn peers(situation: &Situation) -> impl Iterator<Item = &String> {
 
 fn silent(situation: &Situation) -> Vec<(String, String)> {
     peers(situation)
+        .chain(&situation.witnesses)
         .filter_map(|peer| match situation.heard.get(peer) {
             None => Some((peer.clone(), "not asked yet".to_owned())),
             Some(Heard::Silent(reason)) => Some((peer.clone(), reason.clone())),
@@ -213,10 +224,13 @@ fn incomplete_view(
 impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Admission { cluster, peer } => write!(
-                f,
-                "{peer} belongs to cluster {cluster}, to which this data directory does not belong; waiting to be admitted: 'member add' with its peer URL lets it in, after 'member remove' of the member that had this URL"
-            ),
+            Self::Admission { cluster, peer, says } => {
+                write!(
+                    f,
+                    "{peer} belongs to cluster {cluster}, to which this data directory does not belong; waiting to be admitted"
+                )?;
+                if says.is_empty() { Ok(()) } else { write!(f, ": {says}") }
+            }
             Self::Existing => f.write_str(
                 "no peer belongs to a cluster yet, and with --initial-cluster-state existing none is founded; waiting",
             ),

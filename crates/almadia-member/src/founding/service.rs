@@ -66,12 +66,21 @@ impl fmt::Debug for FoundingContext {
 
 /// Lets empty data directories into a cluster that has been founded.
 pub trait Admission: Send + Sync + 'static {
-    /// The id that was allotted to one of these addresses, if it is or has just become this instance's.
-    fn admit(&self, instance: MemberId, peer_urls: Vec<String>) -> Admitting<'_>;
+    /// The id that was allotted to whoever asks, if it is or has just become this instance's; else why it waits.
+    fn admit(&self, ask: Ask) -> Admitting<'_>;
 }
 
 /// An admission in the making.
-pub type Admitting<'a> = Pin<Box<dyn Future<Output = Option<MemberId>> + Send + 'a>>;
+pub type Admitting<'a> = Pin<Box<dyn Future<Output = Admittance> + Send + 'a>>;
+
+/// What becomes of an empty data directory that asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admittance {
+    /// This id is its own from now on.
+    Given(MemberId),
+    /// Not yet; why, for people.
+    Waits(String),
+}
 
 /// Why a member cannot take part in founding.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +159,11 @@ impl FoundingService {
         Ok(Self {
             inner: Arc::new(inner),
         })
+    }
+
+    /// Has these members asked, too, before anything is founded.
+    pub fn ask_also(&self, witnesses: Vec<InitialPeer>) {
+        self.notebook().ask_also(witnesses);
     }
 
     /// From now on others are let in.
@@ -319,10 +333,19 @@ impl FoundingService {
             return Err(Broken::nonsense());
         };
         let (mut answer, offer) = self.answer(&ask);
-        let admitted = match &offer {
-            None => self.admitted(&ask, answer.cluster).await,
+        let admittance = match &offer {
+            None => self.admittance(&ask, answer.cluster).await,
             Some(_) => None,
         };
+        let mut admitted = None;
+        match admittance {
+            Some(Admittance::Given(member)) => {
+                let cluster = answer.cluster;
+                admitted = Some(Admitted { cluster, member });
+            }
+            Some(Admittance::Waits(reason)) => answer.says = reason,
+            None => {}
+        }
         answer.admits = admitted.is_some();
         say(&pipe, Frame::Answer(answer)).await?;
         let follows = offer.map(Frame::Found).or(admitted.map(Frame::Admitted));
@@ -335,10 +358,9 @@ impl FoundingService {
         Ok(())
     }
 
-    async fn admitted(&self, ask: &Ask, cluster: ClusterId) -> Option<Admitted> {
+    async fn admittance(&self, ask: &Ask, cluster: ClusterId) -> Option<Admittance> {
         let admission = self.inner.admission.get().filter(|_| cluster.get() != 0)?;
-        let member = admission.admit(ask.member, ask.peer_urls.clone()).await?;
-        Some(Admitted { cluster, member })
+        Some(admission.admit(ask.clone()).await)
     }
 
     fn answer(&self, ask: &Ask) -> (Answer, Option<Found>) {

@@ -105,6 +105,45 @@ fn existing_never_founds_and_stops_others() {
     assert_eq!(reason(&alone), WaitReason::Existing);
 }
 
+/// C30: a set has grown beyond its founders, and all founders have lost their disks. Those that came later are asked too, and
+/// one that belongs to the cluster keeps a second one from being founded; so does one that does not answer.
+#[test]
+fn founders_that_lost_their_disks_ask_those_that_came_later() {
+    let late = |identity| Notebook::new(identity, InitialState::Existing, list(3), Vec::new());
+    let founders = || {
+        let (mut first, mut second) = (
+            notebook(empty_identity(0, 10), 2),
+            notebook(empty_identity(1, 11), 2),
+        );
+        first.ask_also(list(3));
+        second.ask_also(list(3));
+        for _ in 0..2 {
+            exchange(&mut first, &mut second);
+            exchange(&mut second, &mut first);
+        }
+        first
+    };
+    let mut first = founders();
+    assert_eq!(first.peers().count(), 2);
+    assert!(matches!(reason(&first), WaitReason::Silent { peers } if peers[0].0 == "m2"));
+    let mut member = late(Identity {
+        cluster: ClusterId(7),
+        ..empty_identity(2, 12)
+    });
+    exchange(&mut first, &mut member);
+    assert!(matches!(
+        reason(&first),
+        WaitReason::Admission {
+            cluster: ClusterId(7),
+            ..
+        }
+    ));
+    // One that is empty itself knows of no cluster, and is no founder.
+    let mut first = founders();
+    exchange(&mut first, &mut late(empty_identity(2, 12)));
+    assert!(matches!(first.decide(), Step::Found(members) if members.len() == 2));
+}
+
 #[test]
 fn another_list_and_a_copied_directory_are_named() {
     let mut first = notebook(empty_identity(0, 10), 2);
@@ -131,7 +170,8 @@ fn a_wiped_member_waits_for_admission() {
         reason(&wiped),
         WaitReason::Admission {
             cluster: ClusterId(7),
-            peer: "m0".into()
+            peer: "m0".into(),
+            says: String::new()
         }
     );
 }

@@ -137,6 +137,48 @@ fn a_power_loss_leaves_the_old_or_the_new() {
     );
 }
 
+/// Whatever moment the power goes while a directory is emptied: the member is there with all that it had, or an empty one
+/// starts, and never one without the other's log.
+#[test]
+fn a_retired_directory_is_emptied_or_whole() {
+    let disk = MemDisk::new();
+    let before = open(&disk, 5).unwrap();
+    let files = ["wal/1.wal", "wal/2.wal", "seg/1.seg", "MANIFEST-1"];
+    for directory in ["wal", "seg"] {
+        disk.create_dir(directory).unwrap();
+    }
+    for name in files {
+        disk.create(name).unwrap().sync_all().unwrap();
+    }
+    for directory in ["wal", "seg", ""] {
+        disk.sync_dir(directory).unwrap();
+    }
+    disk.start_recording();
+    Identity::retire(&disk).unwrap();
+    let recording = disk.recording().unwrap();
+    for step in 0..=recording.steps() {
+        for loss in (0..20)
+            .map(Loss::Seeded)
+            .chain([Loss::DropUnsynced, Loss::KeepAll])
+        {
+            let image = recording.image_at_step(step, loss);
+            let opened = open(&image, 50).unwrap();
+            let count = |directory| image.list(directory).unwrap().len();
+            let manifests = image.list("").unwrap();
+            let manifests = manifests
+                .iter()
+                .filter(|name| name.starts_with("MANIFEST"))
+                .count();
+            let left = count("wal") + count("seg") + manifests;
+            let expected = if opened == before { files.len() } else { 0 };
+            assert_eq!(left, expected, "step {step}: {opened:?}");
+            assert!(opened == before || opened.member == MemberId(50));
+        }
+    }
+    Identity::retire(&disk).unwrap();
+    assert!(Identity::load(&disk).unwrap().is_none(), "it can be said again");
+}
+
 proptest! {
     /// No bytes make the reader panic.
     #[test]

@@ -8,6 +8,7 @@
 mod admission;
 mod own;
 pub(crate) mod question;
+pub mod reconcile;
 mod rules;
 pub(crate) mod steward;
 pub(crate) mod upkeep;
@@ -274,6 +275,8 @@ impl Member {
         };
         match outcome {
             Some(Outcome::Done(done)) => Ok(done),
+            // Only who asks for that is told so.
+            Some(Outcome::Waits(_)) => Err(MemberChangeError::TimedOut),
             Some(Outcome::Refused(number)) => match MembershipRefusal::from_number(number) {
                 Some(refusal) => Err(refusal.into()),
                 // A newer release has refused it for a reason that this one does not know.

@@ -1,5 +1,6 @@
 //! What the parts of the membership need of the member they belong to.
 
+use super::reconcile::Reconciling;
 use crate::identity::draw_id;
 use crate::member::Member;
 use almadia_command::{LogIndex, MemberId};
@@ -19,6 +20,38 @@ impl Member {
         let mut removed = self.inner.removed.subscribe();
         // The sender lives as long as this member.
         let _ = removed.wait_for(|removed| *removed).await;
+    }
+
+    /// From now on this member brings the membership to what it is to be, while it leads; and lets empty members ask.
+    ///
+    /// # Panics
+    /// When that was said before.
+    pub fn reconcile(&self, reconciling: Reconciling) {
+        self.inner.desk.open(reconciling);
+    }
+
+    /// Whether there are to be so few members that this one leaves for good.
+    pub fn is_surplus(&self) -> bool {
+        let Some(reconciling) = self.inner.desk.reconciling() else {
+            return false;
+        };
+        let rank = reconciling.roll.rank(&self.inner.name, &[]);
+        let wished = *reconciling.wished.borrow();
+        rank.zip(wished)
+            .is_some_and(|(rank, wished)| wished > 0 && rank >= wished)
+    }
+
+    /// How many members there are to be, as far as this member knows.
+    pub fn wished_size(&self) -> Option<u32> {
+        self.inner
+            .desk
+            .reconciling()
+            .and_then(|reconciling| *reconciling.wished.borrow())
+    }
+
+    /// Whether empty members are let in by themselves.
+    pub fn is_unattended(&self) -> bool {
+        self.inner.desk.reconciling().is_some()
     }
 
     pub(super) fn note_learner(&self, is_learner: bool) {

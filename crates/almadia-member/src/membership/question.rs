@@ -10,7 +10,7 @@ use prost::Message;
 #[derive(Clone, PartialEq, Message)]
 pub struct ChangeQuestion {
     /// Which.
-    #[prost(oneof = "Change", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "Change", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub change: Option<Change>,
 }
 
@@ -35,6 +35,23 @@ pub enum Change {
     /// A member says how it is called and where clients reach it.
     #[prost(message, tag = "6")]
     Publish(Publish),
+    /// An empty data directory asks to be let in. Nothing is changed by asking: the leader notes it.
+    #[prost(message, tag = "7")]
+    Seek(Seek),
+}
+
+/// See [`Change::Seek`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Seek {
+    /// The number drawn for the data directory.
+    #[prost(fixed64, tag = "1")]
+    pub instance: u64,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Where it is reached.
+    #[prost(string, repeated, tag = "3")]
+    pub peer_urls: Vec<String>,
 }
 
 /// See [`Change::Add`].
@@ -91,7 +108,7 @@ pub struct Publish {
 #[derive(Clone, PartialEq, Message)]
 pub struct ChangeAnswer {
     /// Done or refused.
-    #[prost(oneof = "Outcome", tags = "1, 2")]
+    #[prost(oneof = "Outcome", tags = "1, 2, 3")]
     pub outcome: Option<Outcome>,
 }
 
@@ -104,6 +121,9 @@ pub enum Outcome {
     /// It is not, and nothing was written: a [`MembershipRefusal`] by its number.
     #[prost(uint32, tag = "2")]
     Refused(u32),
+    /// It was noted; why it is not so yet, for people.
+    #[prost(string, tag = "3")]
+    Waits(String),
 }
 
 /// See [`Outcome::Done`].
@@ -123,6 +143,13 @@ impl ChangeAnswer {
         let (index, member) = (index.0, member.0);
         Self {
             outcome: Some(Outcome::Done(Done { index, member })),
+        }
+    }
+
+    /// It was noted.
+    pub fn waits(reason: String) -> Self {
+        Self {
+            outcome: Some(Outcome::Waits(reason)),
         }
     }
 

@@ -53,6 +53,8 @@ impl Situation<'_> {
             Change::Promote(id) => self.promote(MemberId(*id)),
             Change::Claim(claim) => self.claim(claim),
             Change::Publish(publish) => self.publish(publish),
+            // It changes nothing; whoever asks is noted elsewhere.
+            Change::Seek(_) => Err(MembershipRefusal::MemberNotFound),
         };
         decided.unwrap_or_else(Verdict::Refuse)
     }
@@ -87,7 +89,8 @@ impl Situation<'_> {
             return Err(MembershipRefusal::Unhealthy);
         }
         self.check_urls(id, &add.peer_urls)?;
-        let learners = self.members.iter().filter(|one| one.member.is_learner).count();
+        let stays_one = |one: &&Rostered| one.member.is_learner && !one.member.info.is_unattended;
+        let learners = self.members.iter().filter(stays_one).count();
         if add.is_learner && learners >= LEARNERS_MAX {
             return Err(MembershipRefusal::TooManyLearners);
         }

@@ -2,6 +2,7 @@
 
 use super::MembershipRefusal;
 use super::question::{Change, ChangeAnswer};
+use super::reconcile::Reconciler;
 use super::rules::{Situation, Verdict};
 use almadia_command::MemberId;
 use almadia_consensus::{ChangeError, Consensus, MemberChange, Roster};
@@ -23,6 +24,7 @@ pub struct Steward {
     own: MemberId,
     consensus: Consensus,
     silent_max: Duration,
+    reconciler: Reconciler,
 }
 
 impl Steward {
@@ -30,9 +32,15 @@ impl Steward {
     pub fn new(own: MemberId, consensus: Consensus, silent_max: Duration) -> Self {
         Self {
             own,
+            reconciler: Reconciler::new(own, consensus.clone(), silent_max),
             consensus,
             silent_max,
         }
+    }
+
+    /// What brings the membership to what it is to be.
+    pub fn reconciler(&self) -> &Reconciler {
+        &self.reconciler
     }
 
     /// Answers, if this member leads for as long as it takes.
@@ -41,6 +49,9 @@ impl Steward {
     }
 
     async fn settle(&self, change: &Change) -> Option<ChangeAnswer> {
+        if let Change::Seek(seek) = change {
+            return self.reconciler.seek(seek).map(ChangeAnswer::waits);
+        }
         let began = Instant::now();
         loop {
             // A leader that has been replaced must not answer from what it remembers.

@@ -29,7 +29,7 @@ pub async fn run(member: Member, steward: Steward, card: Card) {
     tokio::select! {
         () = look(&member) => {}
         () = publish(&member, &card) => {}
-        () = give_votes(&steward) => {}
+        () = give_votes(&member, &steward) => {}
         () = call(&member) => {}
         _ = member.ended() => {}
     }
@@ -91,11 +91,12 @@ async fn call(member: &Member) {
     }
 }
 
-async fn give_votes(steward: &Steward) {
+async fn give_votes(member: &Member, steward: &Steward) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         steward.give_votes().await;
+        steward.reconciler().work(|| member.draw_new_id()).await;
     }
 }

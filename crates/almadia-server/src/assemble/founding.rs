@@ -7,7 +7,7 @@ use crate::peers::{Accept, Accepted};
 use almadia_consensus::{Lane, PeerNetwork};
 use almadia_disk::Disk;
 use almadia_member::Member;
-use almadia_member::founding::{FoundingContext, FoundingService};
+use almadia_member::founding::{FoundingContext, FoundingService, InitialPeer};
 use almadia_member::identity::Identity;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::runtime::Handle;
@@ -56,6 +56,11 @@ impl Doorman {
     pub(super) fn accept(&self) -> Accept {
         let door = self.clone();
         Arc::new(move |accepted| door.pass(accepted))
+    }
+
+    /// Has these members asked, too, before anything is founded.
+    pub(super) fn ask_also(&self, witnesses: Vec<InitialPeer>) {
+        self.founding.ask_also(witnesses);
     }
 
     /// Waits until the member belongs to a cluster; the questions are asked on the peer runtime.

@@ -25,12 +25,20 @@ pub enum WishedSource {
     /// A number in this file, which is looked at again and again.
     File(PathBuf),
     /// The replicas of this StatefulSet.
-    StatefulSet {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-    },
+    StatefulSet(StatefulSet),
+}
+
+/// Which object, and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatefulSet {
+    /// `https://HOST:PORT` of Kubernetes' API.
+    pub api: String,
+    /// A directory with the files `token` and `ca.crt`.
+    pub account: PathBuf,
+    /// The object's namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// A member that is not to be.
@@ -107,7 +115,11 @@ mod tests {
         assert_eq!(ordinals(0, 0, file()).check(), Err(OrdinalsError::Size(0)));
         assert_eq!(ordinals(0, 10, file()).check(), Err(OrdinalsError::Size(10)));
         let names = |ordinals: Ordinals| -> Vec<String> {
-            ordinals.initial_cluster().into_iter().map(|peer| peer.name).collect()
+            ordinals
+                .initial_cluster()
+                .into_iter()
+                .map(|peer| peer.name)
+                .collect()
         };
         assert_eq!(names(ordinals(0, 3, file())), ["a-0", "a-1", "a-2"]);
         assert_eq!(names(ordinals(4, 3, file())), ["a-0", "a-1", "a-2", "a-4"]);

@@ -41,7 +41,10 @@ async fn a_peer_that_comes_back_at_another_address_is_found() {
     let records = Arc::new(Records::default());
     let dialer = PeerDialer::new(Who::new(&identity(1, 7))).with_resolver(records.clone());
     let nowhere = dialer.dial(almadia_2(), Lane::Append).await;
-    assert!(matches!(nowhere, Err(DialError::Unreachable { .. })), "{nowhere:?}");
+    assert!(
+        matches!(nowhere, Err(DialError::Unreachable { .. })),
+        "{nowhere:?}"
+    );
     let before = listen(identity(2, 7)).await;
     records.set(&[before.address()]);
     let mut pipe = dialer.dial(almadia_2(), Lane::Append).await.unwrap();

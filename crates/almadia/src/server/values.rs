@@ -33,6 +33,8 @@ pub struct Pod {
     pub name: Option<String>,
     /// `POD_NAMESPACE`.
     pub namespace: Option<String>,
+    /// Kubernetes' API, where `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT` say that it is.
+    pub api: Option<String>,
 }
 
 /// All values that were written.
@@ -48,12 +50,20 @@ pub struct Values {
 impl Pod {
     fn of(environment: &[(String, String)]) -> Self {
         let find = |wanted: &str| {
-            let found = environment.iter().find(|(name, text)| name == wanted && !text.is_empty());
+            let found = environment
+                .iter()
+                .find(|(name, text)| name == wanted && !text.is_empty());
             found.map(|(_, text)| text.clone())
         };
         Self {
             name: find("POD_NAME").or_else(|| find("HOSTNAME")),
             namespace: find("POD_NAMESPACE"),
+            api: find("KUBERNETES_SERVICE_HOST").map(|host| {
+                let port = find("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
+                let is_bare_ipv6 = host.contains(':') && !host.starts_with('[');
+                let host = if is_bare_ipv6 { format!("[{host}]") } else { host };
+                format!("https://{host}:{port}")
+            }),
         }
     }
 }

@@ -13,4 +13,5 @@ mod identity;
 mod membership;
 mod recovery;
 mod serving;
+mod sets;
 mod tls;

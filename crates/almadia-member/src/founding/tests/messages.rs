@@ -28,6 +28,7 @@ fn samples() -> [Frame; 6] {
             initial_names: vec!["a".into(), "b".into()],
             seen: [("a".to_owned(), MemberId(1))].into(),
             client_urls: vec!["c".into()],
+            says: "later".into(),
         }),
         Frame::Found(Found {
             cluster: ClusterId(4),

@@ -1,0 +1,168 @@
+//! Where empty data directories ask to be let in, and what is remembered of the course for people. All of it is of this run of
+//! the process; what counts is in the log.
+
+use super::course::{Applicant, Step};
+use super::{Reconciling, Since, is_worth_telling};
+use almadia_command::{LogIndex, Term};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Names that can ask at the same time at most; a set has fewer members. Others ask again.
+const APPLICANTS_MAX: usize = 32;
+
+/// Who does not ask for so long has gone: it would ask every two seconds.
+const APPLICANT_FRESH: Duration = Duration::from_secs(10);
+
+/// A member that was let in needs this long at most before it is heard of.
+const COMING_MAX: Duration = Duration::from_secs(10);
+
+/// A reason for waiting is logged when it changes, and again after this time.
+const REPEAT_LOG: Duration = Duration::from_secs(30);
+
+/// Events that are remembered for people; the oldest is forgotten first.
+const EVENTS_MAX: usize = 16;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    reconciling: OnceLock<Reconciling>,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    asking: BTreeMap<String, Asking>,
+    /// Where the newest membership entry stands, and since when.
+    membership: Since<LogIndex>,
+    leads: Since<Term>,
+    logged: Since<String>,
+    doing: Option<String>,
+    events: VecDeque<String>,
+}
+
+#[derive(Debug)]
+struct Asking {
+    applicant: Applicant,
+    peer_urls: Vec<String>,
+    at: Instant,
+}
+
+impl Desk {
+    /// From now on this member reconciles while it leads. Said once.
+    pub(crate) fn open(&self, reconciling: Reconciling) {
+        let is_new = self.reconciling.set(reconciling).is_ok();
+        assert!(is_new, "a member is told once what to bring the membership to");
+    }
+
+    pub(crate) fn reconciling(&self) -> Option<&Reconciling> {
+        self.reconciling.get()
+    }
+
+    /// What is being done, as the leader told it; `None` where this member does not lead.
+    pub(crate) fn doing(&self) -> Option<String> {
+        self.notes().doing.clone()
+    }
+
+    /// What was done lately, oldest first.
+    pub(crate) fn events(&self) -> Vec<String> {
+        self.notes().events.iter().cloned().collect()
+    }
+
+    pub(super) fn ask(&self, applicant: &Applicant, peer_urls: &[String]) {
+        let mut notes = self.notes();
+        notes.drop_the_gone();
+        if notes.asking.len() >= APPLICANTS_MAX && !notes.asking.contains_key(&applicant.name) {
+            return;
+        }
+        let asking = Asking {
+            applicant: applicant.clone(),
+            peer_urls: peer_urls.to_vec(),
+            at: Instant::now(),
+        };
+        notes.asking.insert(applicant.name.clone(), asking);
+    }
+
+    pub(super) fn applicants(&self) -> Vec<Applicant> {
+        let mut notes = self.notes();
+        notes.drop_the_gone();
+        notes
+            .asking
+            .values()
+            .map(|asking| asking.applicant.clone())
+            .collect()
+    }
+
+    pub(super) fn urls(&self, applicant: &Applicant) -> Option<Vec<String>> {
+        let notes = self.notes();
+        let asking = notes.asking.get(&applicant.name);
+        let asking = asking.filter(|asking| asking.applicant == *applicant)?;
+        Some(asking.peer_urls.clone())
+    }
+
+    /// True while the membership stands for so short a time that who was let in may still come.
+    pub(super) fn is_fresh(&self, index: LogIndex) -> bool {
+        since(&mut self.notes().membership, index) < COMING_MAX
+    }
+
+    /// How long this member has led in this term.
+    pub(super) fn led_for(&self, term: Term) -> Duration {
+        since(&mut self.notes().leads, term)
+    }
+
+    /// This member does not lead.
+    pub(super) fn rest(&self) {
+        let mut notes = self.notes();
+        notes.leads = None;
+        notes.doing = None;
+    }
+
+    /// What the leader does now; a reason for waiting that lasts is logged.
+    pub(super) fn note(&self, step: &Step, told: &str) {
+        let mut notes = self.notes();
+        notes.doing = Some(told.to_owned());
+        if !is_worth_telling(step) {
+            return;
+        }
+        let is_known = notes
+            .logged
+            .as_ref()
+            .is_some_and(|(last, at)| last == told && at.elapsed() < REPEAT_LOG);
+        if !is_known {
+            tracing::warn!("{told}");
+            notes.logged = Some((told.to_owned(), Instant::now()));
+        }
+    }
+
+    /// What the leader has done.
+    pub(super) fn done(&self, told: &str) {
+        let mut notes = self.notes();
+        if notes.events.len() == EVENTS_MAX {
+            notes.events.pop_front();
+        }
+        notes.events.push_back(told.to_owned());
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().expect("nobody panics while taking a note")
+    }
+}
+
+impl Notes {
+    fn drop_the_gone(&mut self) {
+        self.asking
+            .retain(|_, asking| asking.at.elapsed() < APPLICANT_FRESH);
+    }
+}
+
+/// How long this has been so.
+fn since<T: PartialEq>(noted: &mut Since<T>, now: T) -> Duration {
+    match noted {
+        Some((before, at)) if *before == now => at.elapsed(),
+        _ => {
+            *noted = Some((now, Instant::now()));
+            Duration::ZERO
+        }
+    }
+}
