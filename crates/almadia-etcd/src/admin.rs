@@ -7,6 +7,7 @@ use crate::service::{Call, Replied, Shared};
 use crate::wire::Plain;
 use almadia_command::LogIndex;
 use almadia_member::log::LogRow;
+use almadia_member::membership::reconcile::Surveyed;
 use almadia_store::Need;
 use std::sync::Arc;
 use tonic::Status;
@@ -23,6 +24,10 @@ pub(crate) async fn serve<B: Backend>(
     let response = match method {
         "Log" => {
             call.unary(shared, |caller, request| log(shared, caller, request))
+                .await
+        }
+        "Cluster" => {
+            call.unary(shared, |caller, request| cluster(shared, caller, request))
                 .await
         }
         _ => return None,
@@ -52,6 +57,32 @@ pub(crate) async fn log<B: Backend>(
         last: page.last.get(),
         committed: page.committed.get(),
         entries: page.rows.into_iter().map(entry).collect(),
+    })))
+}
+
+/// The cluster as its leader sees it; whoever may list the members may know.
+pub(crate) async fn cluster<B: Backend>(
+    shared: &Shared<B>,
+    caller: Caller,
+    _request: pb::ClusterRequest,
+) -> Result<Replied<Plain<pb::ClusterResponse>>, Status> {
+    shared.permitted(&caller, Need::User).await?;
+    let survey = shared.backend.survey().await;
+    let survey = survey.map_err(|error| Status::unavailable(error.to_string()))?;
+    let member = |one: Surveyed| pb::ClusterMember {
+        member_id: one.member,
+        name: one.name,
+        ordinal: one.rank,
+        votes: one.votes,
+        lag: one.lag,
+        heard: one.is_heard,
+    };
+    Ok(Replied::unlogged(Plain(pb::ClusterResponse {
+        members: survey.members.into_iter().map(member).collect(),
+        unattended: survey.is_unattended,
+        wished_size: survey.wished,
+        doing: survey.doing,
+        events: survey.events,
     })))
 }
 

@@ -17,6 +17,7 @@ pub use watch::WatchBackend;
 
 use almadia_command::{ClusterId, Command, LogIndex, MemberId};
 use almadia_member::log::LogPage;
+use almadia_member::membership::reconcile::Survey;
 use almadia_store::View;
 use std::sync::Arc;
 
@@ -52,6 +53,19 @@ pub trait Backend:
 
     /// How the member is.
     fn status(&self) -> Status;
+
+    /// How the cluster is, by its leader.
+    ///
+    /// # Errors
+    /// [`AskError`] when there is none that answers.
+    fn survey(&self) -> impl Future<Output = Result<Survey, AskError>> + Send {
+        async { Err(AskError::NoLeader) }
+    }
+
+    /// Whether the member was asked to stop and only serves on until it does.
+    fn is_stopping(&self) -> bool {
+        false
+    }
 
     /// Who the member is; asked for every answer, so it must be cheap.
     fn identity(&self) -> Identity;
@@ -95,6 +109,14 @@ impl Backend for Member {
 
     fn status(&self) -> Status {
         Self::status(self)
+    }
+
+    fn is_stopping(&self) -> bool {
+        Self::is_stopping(self)
+    }
+
+    fn survey(&self) -> impl Future<Output = Result<Survey, AskError>> + Send {
+        Self::survey(self)
     }
 
     fn identity(&self) -> Identity {

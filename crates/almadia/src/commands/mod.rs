@@ -40,6 +40,7 @@ pub mod put;
 pub mod role;
 pub mod snapshot;
 pub mod status;
+mod status_cluster;
 pub mod terminal;
 pub mod tls;
 pub mod txn;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use almadia_etcd::proto::almadia_v1::ClusterResponse;
 use almadia_etcd::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use almadia_etcd::proto::etcdserverpb::{Member, StatusRequest, StatusResponse};
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use super::global::Address;
 use super::login::Login;
 use super::members;
 use super::output::{Report, size, table};
+use super::status_cluster;
 
 /// What one address answered.
 pub type MemberStatus = Asked<StatusResponse>;
@@ -45,7 +47,8 @@ pub async fn run(arguments: &StatusArguments, cluster: &Cluster) -> Result<Repor
     };
     let statuses = ask_as(addresses, cluster.timeout(), cluster.login()).await;
     each::somebody(&statuses)?;
-    Ok(render(&statuses, &listed.unwrap_or_default()))
+    let told = status_cluster::ask(cluster).await;
+    Ok(render(&statuses, &listed.unwrap_or_default(), told.as_ref()))
 }
 
 /// Asks all addresses at once; the answers come in the order of the addresses.
@@ -65,27 +68,37 @@ pub async fn ask_as(
     .await
 }
 
-fn render(statuses: &[MemberStatus], members: &[Member]) -> Report {
+fn render(statuses: &[MemberStatus], members: &[Member], told: Option<&ClusterResponse>) -> Report {
     let header = [
         "ENDPOINT",
         "NAME",
+        "ORDINAL",
         "ID",
         "VERSION",
         "ROLE",
         "TERM",
         "COMMITTED",
         "APPLIED",
+        "LAG",
         "REVISION",
         "SIZE",
         "IN USE",
         "ERRORS",
     ];
-    let rows: Vec<Vec<String>> = statuses.iter().map(|status| row(status, members)).collect();
+    let answers = || statuses.iter().filter_map(|status| status.answer.as_ref().ok());
+    let newest = answers().map(|answer| answer.raft_index).max().unwrap_or(0);
+    let rows: Vec<Vec<String>> = statuses
+        .iter()
+        .map(|status| row(status, members, newest))
+        .collect();
     let json: Vec<Value> = statuses
         .iter()
-        .map(|status| status_json(status, members))
+        .map(|status| status_json(status, members, newest))
         .collect();
-    let mut report = Report::new(table(&header, &rows), json!({ "members": json }));
+    let mut text = table(&header, &rows);
+    text.push_str(&told.map(status_cluster::text).unwrap_or_default());
+    let cluster = status_cluster::json(told);
+    let mut report = Report::new(text, json!({ "members": json, "cluster": cluster }));
     if statuses.iter().any(|status| status.answer.is_err()) {
         report.exit_code = EXIT_FAILED;
     }
@@ -113,26 +126,39 @@ fn role(answer: &StatusResponse) -> &'static str {
     }
 }
 
-fn row(status: &MemberStatus, members: &[Member]) -> Vec<String> {
+/// The number at the end of a name like those of a StatefulSet's pods.
+fn ordinal(name: &str) -> Option<u32> {
+    name.rsplit_once('-')?.1.parse().ok()
+}
+
+/// Entries that are committed, by what was heard, and not applied there.
+fn lag(answer: &StatusResponse, newest: u64) -> u64 {
+    newest.saturating_sub(answer.raft_applied_index)
+}
+
+fn row(status: &MemberStatus, members: &[Member], newest: u64) -> Vec<String> {
     let endpoint = status.address.authority.clone();
     let answer = match &status.answer {
         Ok(answer) => answer,
         Err(reason) => {
             let mut row = vec![endpoint];
-            row.resize(11, String::new());
+            row.resize(13, String::new());
             row.push(reason.clone());
             return row;
         }
     };
+    let name = name_of(member_id(answer), members);
     vec![
         endpoint,
-        name_of(member_id(answer), members),
+        name.clone(),
+        ordinal(&name).map_or_else(String::new, |ordinal| ordinal.to_string()),
         format!("{:x}", member_id(answer)),
         answer.version.clone(),
         role(answer).to_owned(),
         answer.raft_term.to_string(),
         answer.raft_index.to_string(),
         answer.raft_applied_index.to_string(),
+        lag(answer, newest).to_string(),
         answer
             .header
             .as_ref()
@@ -144,13 +170,15 @@ fn row(status: &MemberStatus, members: &[Member]) -> Vec<String> {
     ]
 }
 
-fn status_json(status: &MemberStatus, members: &[Member]) -> Value {
+fn status_json(status: &MemberStatus, members: &[Member], newest: u64) -> Value {
     let endpoint = &status.address.authority;
     match &status.answer {
         Err(reason) => json!({ "endpoint": endpoint, "error": reason }),
         Ok(answer) => json!({
             "endpoint": endpoint,
             "name": name_of(member_id(answer), members),
+            "ordinal": ordinal(&name_of(member_id(answer), members)),
+            "lag": lag(answer, newest),
             "id": format!("{:x}", member_id(answer)),
             "version": answer.version,
             "role": role(answer),
@@ -217,11 +245,11 @@ mod tests {
             name: "almadia-0".to_owned(),
             ..Member::default()
         }];
-        let report = render(&statuses, &members);
+        let report = render(&statuses, &members, None);
         let expected = "\
-ENDPOINT  NAME       ID  VERSION  ROLE    TERM  COMMITTED  APPLIED  REVISION  SIZE      IN USE  ERRORS
-h:1       almadia-0  a   3.5.30   leader  3     12         11       9         24.0 KiB  100 B
-h:2                                                                                             connection refused
+ENDPOINT  NAME       ORDINAL  ID  VERSION  ROLE    TERM  COMMITTED  APPLIED  LAG  REVISION  SIZE      IN USE  ERRORS
+h:1       almadia-0  0        a   3.5.30   leader  3     12         11       1    9         24.0 KiB  100 B
+h:2                                                                                                           connection refused
 ";
         assert_eq!(String::from_utf8(report.text).expect("UTF-8"), expected);
         assert_eq!(report.exit_code, EXIT_FAILED);
