@@ -24,7 +24,9 @@ pub struct Naming {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NamingError {
     /// The pattern cannot tell members apart, or would have to be told more than the ordinal.
-    #[error("{pattern}: {PLACE} must stand in it once, for the ordinal, as in http://almadia-{PLACE}.almadia:2380")]
+    #[error(
+        "{pattern}: {PLACE} must stand in it once, for the ordinal, as in http://almadia-{PLACE}.almadia:2380"
+    )]
     Pattern {
         /// The pattern.
         pattern: String,
@@ -104,7 +106,9 @@ impl Naming {
 
     /// The first members, in order.
     pub fn first(&self, count: u32) -> Vec<InitialPeer> {
-        (0..count.min(MEMBERS_MAX)).map(|ordinal| self.peer(ordinal)).collect()
+        (0..count.min(MEMBERS_MAX))
+            .map(|ordinal| self.peer(ordinal))
+            .collect()
     }
 
     /// What is the same in all names, without the dash before the ordinal: the StatefulSet's name.
@@ -161,7 +165,10 @@ mod tests {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{name} {pattern}"),
             (Err(error), Err(words)) => {
                 let error = error.to_string();
-                assert!(error.contains(words) && !error.contains('\n'), "{error} should contain {words}");
+                assert!(
+                    error.contains(words) && !error.contains('\n'),
+                    "{error} should contain {words}"
+                );
             }
             (found, expected) => panic!("{name} {pattern}: {found:?} instead of {expected:?}"),
         }
@@ -174,8 +181,22 @@ mod tests {
         check("almadia-8", PATTERN, Ok(8));
         check("almadia-9", PATTERN, Err("ordinal 9 is too high"));
         check("almadia-99999999999", PATTERN, Err("is too high"));
-        check("almadia-99999999999999999999999", PATTERN, Err("expected almadia-%d"));
-        for wrong in ["almadia", "almadia-", "almadia-x", "almadia-01", "almadia-+1", "other-1", "1", "", "almadia-1-a"] {
+        check(
+            "almadia-99999999999999999999999",
+            PATTERN,
+            Err("expected almadia-%d"),
+        );
+        for wrong in [
+            "almadia",
+            "almadia-",
+            "almadia-x",
+            "almadia-01",
+            "almadia-+1",
+            "other-1",
+            "1",
+            "",
+            "almadia-1-a",
+        ] {
             check(wrong, PATTERN, Err("is no name of this set"));
         }
         check("etcd-2", "http://10.0.0.%d:2380", Ok(2));
@@ -183,7 +204,13 @@ mod tests {
         check("-3", "http://10.0.0.%d:2380", Err("expected NAME-%d"));
         check("node3", "http://node%d.peers:2380", Ok(3));
         check("x-2-y", "http://x-%d-y.peers:2380", Ok(2));
-        for pattern in ["http://almadia-0.a:2380", "http://%d.%d:1", "http://a-%d.b%20:1", "", "http://a-%s:1"] {
+        for pattern in [
+            "http://almadia-0.a:2380",
+            "http://%d.%d:1",
+            "http://a-%d.b%20:1",
+            "",
+            "http://a-%s:1",
+        ] {
             check("a-0", pattern, Err("must stand in it once"));
         }
     }
@@ -196,7 +223,11 @@ mod tests {
         assert_eq!(peer.peer_urls, ["http://almadia-2.almadia-peers:2380"]);
         assert_eq!(naming.first(3).len(), 3);
         assert_eq!(naming.set_name(), "almadia");
-        assert_eq!(naming, Naming::new("almadia-0", PATTERN).unwrap(), "all of a set agree");
+        assert_eq!(
+            naming,
+            Naming::new("almadia-0", PATTERN).unwrap(),
+            "all of a set agree"
+        );
         let plain = Naming::new("etcd-2", "http://10.0.0.%d:2380").unwrap();
         assert_eq!(plain.peer(1).name, "etcd-1");
         assert_eq!(plain.ordinal("almadia-1"), None);
