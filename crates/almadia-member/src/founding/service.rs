@@ -279,6 +279,10 @@ impl FoundingService {
         };
         let dialed = self.inner.network.dial(address, Lane::Founding).await;
         let mut pipe = dialed.map_err(|error| Broken::World(error.to_string()))?;
+        // Another peer may have let us in meanwhile.
+        if self.founded().is_some() {
+            return Ok(());
+        }
         let (asking, ask) = self.notebook().ask(&peer.name);
         say(&pipe, Frame::Ask(ask)).await?;
         let Frame::Answer(answer) = listen(&mut pipe).await? else {

@@ -89,6 +89,7 @@ impl Reconciler {
             name: seek.name.clone(),
             rank: reconciling.roll.rank(&seek.name, &seek.peer_urls),
             instance: seek.instance,
+            has_asked_since: false,
         };
         if applicant.rank.is_some() {
             self.desk.ask(&applicant, &seek.peer_urls);
@@ -105,7 +106,7 @@ impl Reconciler {
     fn observe(&self, reconciling: &Reconciling, roster: &Roster) -> Observed {
         let roll = &reconciling.roll;
         let seen = |one: &Rostered| self.see(roll, roster.last, one);
-        let applicants = self.desk.applicants();
+        let applicants = self.desk.applicants(roster.index);
         Observed {
             own: self.own,
             members: roster.members.iter().map(seen).collect(),

@@ -111,8 +111,10 @@ impl Set {
             .await
             .ok()?;
         let request = pb::MemberListRequest { linearizable: true };
-        let list = ClusterClient::new(client.channel()).member_list(request);
-        let list = tokio::time::timeout(Duration::from_secs(3), list).await.ok()?;
+        let mut client = ClusterClient::new(client.channel());
+        let list = tokio::time::timeout(Duration::from_secs(3), client.member_list(request))
+            .await
+            .ok()?;
         Some(list.ok()?.into_inner().members)
     }
 

@@ -28,7 +28,7 @@ fn samples() -> [Frame; 6] {
             initial_names: vec!["a".into(), "b".into()],
             seen: [("a".to_owned(), MemberId(1))].into(),
             client_urls: vec!["c".into()],
-            says: "later".into(),
+            says: String::new(),
         }),
         Frame::Found(Found {
             cluster: ClusterId(4),
@@ -67,6 +67,19 @@ fn golden_bytes() {
         assert_eq!(bytes.as_ref(), golden, "{frame:?}");
         assert_eq!(Frame::decode(bytes), Ok(frame));
     }
+    let Frame::Answer(answer) = samples().remove(1) else {
+        panic!("the second is an answer");
+    };
+    let says = Frame::Answer(Answer {
+        says: "later".into(),
+        ..answer
+    });
+    let bytes = says.encode();
+    assert_eq!(
+        bytes.as_ref(),
+        [&golden[1][..1], b"\x37", &golden[1][2..], b"\x52\x05later"].concat()
+    );
+    assert_eq!(Frame::decode(bytes), Ok(says));
     assert_eq!(Frame::decode(bytes::Bytes::new()), Err(FrameError::Unknown));
 }
 

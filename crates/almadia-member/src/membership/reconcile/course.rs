@@ -60,6 +60,8 @@ pub struct Applicant {
     pub rank: Option<u32>,
     /// The number drawn for it.
     pub instance: u64,
+    /// It has asked long after the newest change of the membership, so that this is no late question of one that is gone.
+    pub has_asked_since: bool,
 }
 
 /// What is to be done.
@@ -176,10 +178,16 @@ impl Observed {
     }
 
     /// Who was let in, never got a vote, and has lost its disk since, makes room for whoever is there instead.
+    ///
+    /// A question of a data directory that is gone may arrive late, after its successor was let in: it must not count, or the
+    /// two would take each other's place in turn.
     fn supersede(&self) -> Option<Step> {
         let replaced = |one: &&Seen| {
             let is_there_instead = |applicant: &Applicant| {
-                applicant.rank.is_some() && applicant.rank == one.rank && applicant.instance != one.instance
+                applicant.rank.is_some()
+                    && applicant.rank == one.rank
+                    && applicant.has_asked_since
+                    && !self.is_let_in(applicant)
             };
             !one.is_heard && self.applicants.iter().any(is_there_instead)
         };
@@ -271,7 +279,10 @@ impl Observed {
     }
 
     fn is_let_in(&self, applicant: &Applicant) -> bool {
-        let same = |one: &Seen| one.instance != 0 && one.instance == applicant.instance;
+        // Who has just been given its id may ask once more, by that.
+        let same = |one: &Seen| {
+            (one.instance != 0 && one.instance == applicant.instance) || one.id.0 == applicant.instance
+        };
         self.members.iter().any(same)
     }
 

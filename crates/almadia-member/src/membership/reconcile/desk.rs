@@ -12,8 +12,12 @@ use tokio::time::Instant;
 /// Names that can ask at the same time at most; a set has fewer members. Others ask again.
 const APPLICANTS_MAX: usize = 32;
 
-/// Who does not ask for so long has gone: it would ask every two seconds.
-const APPLICANT_FRESH: Duration = Duration::from_secs(10);
+/// Who has not asked for so long may have gone: it would ask every two seconds. Where others keep it waiting it asks less often,
+/// and is let in at one of those times.
+const APPLICANT_FRESH: Duration = Duration::from_secs(3);
+
+/// A question is under way no longer than this: whoever was asked gives up before.
+const LATE_MAX: Duration = Duration::from_secs(3);
 
 /// A member that was let in needs this long at most before it is heard of.
 const COMING_MAX: Duration = Duration::from_secs(10);
@@ -84,20 +88,24 @@ impl Desk {
         notes.asking.insert(applicant.name.clone(), asking);
     }
 
-    pub(super) fn applicants(&self) -> Vec<Applicant> {
+    /// Who asks, while the newest membership entry stands at `index`.
+    pub(super) fn applicants(&self, index: LogIndex) -> Vec<Applicant> {
         let mut notes = self.notes();
         notes.drop_the_gone();
-        notes
-            .asking
-            .values()
-            .map(|asking| asking.applicant.clone())
+        let stood_for = since(&mut notes.membership, index);
+        let asking = notes.asking.values();
+        asking
+            .map(|asking| Applicant {
+                has_asked_since: asking.at.elapsed() + LATE_MAX <= stood_for,
+                ..asking.applicant.clone()
+            })
             .collect()
     }
 
     pub(super) fn urls(&self, applicant: &Applicant) -> Option<Vec<String>> {
         let notes = self.notes();
         let asking = notes.asking.get(&applicant.name);
-        let asking = asking.filter(|asking| asking.applicant == *applicant)?;
+        let asking = asking.filter(|asking| asking.applicant.instance == applicant.instance)?;
         Some(asking.peer_urls.clone())
     }
 

@@ -24,6 +24,7 @@ fn applicant(rank: u32, instance: u64) -> Applicant {
         name: format!("m-{rank}"),
         rank: Some(rank),
         instance,
+        has_asked_since: true,
     }
 }
 
@@ -169,6 +170,22 @@ fn a_learner_that_lost_its_disk_makes_room() {
         &[(3, 9)],
         &Step::Remove(MemberId(4), Why::Superseded),
     );
+    let mut late = observed(&lost, Some(4), &[(3, 9)]);
+    late.applicants[0].has_asked_since = false;
+    assert_eq!(
+        next(&late),
+        Step::Wait(Reason::UnderWay),
+        "a late question of one that is gone"
+    );
+    let itself = Observed {
+        is_fresh: true,
+        ..observed(&lost, Some(4), &[(3, 4)])
+    };
+    assert_eq!(
+        next(&itself),
+        Step::Wait(Reason::Coming("m-3".into())),
+        "it asks by its new id"
+    );
     let lives = [(0, "v"), (1, "v"), (2, "v"), (3, "lb")];
     check(
         &lives,
@@ -248,6 +265,7 @@ fn situations() -> impl Strategy<Value = Observed> {
                             name: "m".to_owned(),
                             rank,
                             instance,
+                            has_asked_since: instance % 2 == 0,
                         })
                         .collect(),
                 }
@@ -294,7 +312,11 @@ proptest! {
                     Why::Surplus(wished) => {
                         prop_assert!(observed.wished == Some(wished) && wished > 0 && one.rank >= Some(wished));
                     }
-                    Why::Superseded => prop_assert!(!one.is_heard && !one.votes && one.is_unattended),
+                    Why::Superseded => {
+                        prop_assert!(!one.is_heard && !one.votes && one.is_unattended);
+                        let is_there = |other: &Applicant| other.rank == one.rank && other.has_asked_since;
+                        prop_assert!(observed.applicants.iter().any(is_there));
+                    }
                 }
             }
             Step::Admit(applicant) => {
