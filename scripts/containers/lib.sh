@@ -55,25 +55,20 @@ make_images() {
 # knows FLAG: the program has it.
 knows() { "$almadia" server --help >"$work/help" && grep -q -- "$1" "$work/help"; }
 
-# chart_arguments GOLDEN: the server's arguments as the chart renders them for those values, with a size from a file. A program that does not find its peers by
-# their domain yet is given the list of them.
+# chart_arguments GOLDEN: the server's arguments as the chart renders them for those values, with a size from a file.
 chart_arguments() {
     local golden=deploy/chart/golden/$1.yaml
-    local list=""
-    if ! knows --peer-domain; then list=$(printf ',almadia-%d=http://almadia-%d.'"$peers"':2380' 0 0 1 1 2 2); fi
     local without=none
     if ! knows --enable-fault-injection; then without=--enable-fault-injection; fi
-    python3 - "$golden" "${list#,}" "$without" <<'PYTHON'
+    python3 - "$golden" "$without" <<'PYTHON'
 import sys
 lines = open(sys.argv[1]).read().split("args:\n", 1)[1].split("env:\n", 1)[0].splitlines()
 for line in lines:
     text = line.strip().removeprefix("- ")
-    if not text or text == sys.argv[3]:
+    if not text or text == sys.argv[2]:
         continue
-    if sys.argv[2] and text.startswith("--peer-port="):
-        text = "--listen-peer-urls=http://[::]" + text.removeprefix("--peer-port=").rjust(5, ":")
     if text.startswith("--wished-size="):
-        text = "--initial-cluster=" + sys.argv[2] if sys.argv[2] else "--wished-size=file:/etc/almadia/size/wished-size"
+        text = "--wished-size=file:/etc/almadia/size/wished-size"
     print(text.replace("$(POD_NAMESPACE)", "test"))
 PYTHON
 }
@@ -105,15 +100,13 @@ set_size() {
 pod_create() {
     local number=$1
     shift
-    local named=()
-    if ! knows --peer-domain; then named=(--name "almadia-$number" --advertise-client-urls "http://almadia-$number.$peers:2379"); fi
     docker create --name "$run-$number" --hostname "almadia-$number" --label "$run" --restart on-failure \
         --network "$run" --network-alias "almadia-$number.almadia-peers" --network-alias "almadia-$number.$whole_domain" \
         --read-only --cap-drop ALL --security-opt no-new-privileges --user 10001:10001 \
         --volume "$run-$number:/var/lib/almadia" --volume "$work/size:/etc/almadia/size:ro" \
         --volume "$work/pki:/etc/almadia/tls/client:ro" --volume "$work/pki:/etc/almadia/tls/peer:ro" \
         --env "POD_NAME=almadia-$number" --env POD_NAMESPACE=test --env "ALMADIA_PEER_DOMAIN=$peers" --env ALMADIA_CLUSTER_SIZE=3 \
-        "$@" "$image" "${arguments[@]}" "${named[@]}" >/dev/null
+        "$@" "$image" "${arguments[@]}" >/dev/null
 }
 
 pod_start() { pod_create "$@" && docker start "$run-$1" >/dev/null; }
