@@ -189,9 +189,9 @@ where
             .open(entrance, urls, connections_max, certificates.clients.clone())
             .await?;
     }
+    let started = Server::start_with(config, peers, certificates);
     let server = tokio::select! {
-        server = Server::start_with(config, peers, certificates) => server?,
-        never = waiting::answer_probes(&mut clients) => match never {},
+        server = waiting::answer_probes_until(&mut clients, started) => server?,
         () = stop.requested() => return Ok(()),
     };
     let (close, closing) = Stop::by_hand();

@@ -9,6 +9,7 @@ use crate::complaints::Complaints;
 use crate::listen::{self, ListenError, Listening};
 use crate::peers::configure_socket;
 use crate::tls::{Acceptor, HandshakeFailure};
+use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -50,6 +51,8 @@ pub struct ClientListener {
     complaints: Arc<Complaints>,
     addresses: Vec<SocketAddr>,
     urls: Vec<(Entrance, String)>,
+    /// Given out before those that come in.
+    put_back: VecDeque<ClientStream>,
     /// Dropped with the listener, which ends the accepting.
     accepting: JoinSet<()>,
 }
@@ -61,6 +64,8 @@ pub struct ClientStream {
     peer: Option<SocketAddr>,
     user: Option<String>,
     entrance: Entrance,
+    /// Read once already, and read again before anything else.
+    unread: BytesMut,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -82,6 +87,7 @@ impl ClientListener {
             complaints: Arc::new(Complaints::default()),
             addresses: Vec::new(),
             urls: Vec::new(),
+            put_back: VecDeque::new(),
             accepting: JoinSet::new(),
         };
         listener
@@ -146,15 +152,29 @@ impl ClientListener {
 
     /// The next connection, for those who make a stream of it.
     pub fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<ClientStream> {
+        if let Some(stream) = self.put_back.pop_front() {
+            return Poll::Ready(stream);
+        }
         match self.accepted.poll_recv(context) {
             Poll::Ready(Some(stream)) => Poll::Ready(stream),
             // The accepting tasks live as long as the listener; without a runtime there is nobody to wake.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
+
+    /// Connections that were taken and are to be given out again, before others.
+    pub(crate) fn put_back(&mut self, streams: impl IntoIterator<Item = ClientStream>) {
+        self.put_back.extend(streams);
+    }
 }
 
 impl ClientStream {
+    /// The same connection as it was before `read` was read of it.
+    pub(crate) fn unread(mut self, read: BytesMut) -> Self {
+        self.unread = read;
+        self
+    }
+
     /// The address at the other end; none on a unix socket.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
@@ -199,6 +219,7 @@ impl Door {
                         peer,
                         user: None,
                         entrance: self.entrance,
+                        unread: BytesMut::new(),
                         _permit: permit,
                     };
                     if self.give.send(stream).await.is_err() {
@@ -227,6 +248,7 @@ impl Door {
                     peer,
                     user,
                     entrance: self.entrance,
+                    unread: BytesMut::new(),
                     _permit: permit,
                 };
                 // Whoever wanted it is gone: so is the server.
@@ -275,6 +297,11 @@ impl AsyncRead for ClientStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let len = self.unread.len().min(buffer.remaining());
+            buffer.put_slice(&self.unread.split_to(len));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

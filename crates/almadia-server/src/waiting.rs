@@ -1,14 +1,17 @@
 //! What clients hear while a member waits for its cluster: that its process lives, and that it is not ready. A supervisor that
 //! would kill it for waiting could only make it wait longer.
 //!
-//! One short answer to one HTTP/1.1 request, then the connection is closed; whoever speaks anything else is hung up on.
+//! One short answer to a probe, then the connection is closed. Whoever asks for anything else is not answered here: its
+//! connection is kept, with what it has said, and served as soon as the member is; hung up on where that takes long.
 
 use crate::clients::{ClientListener, ClientStream};
-use std::convert::Infallible;
+use bytes::BytesMut;
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// A request's head has no more bytes than this.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
@@ -19,34 +22,96 @@ const CONVERSATION_MAX: Duration = Duration::from_secs(5);
 /// Conversations at the same time at most; more wait in the kernel's queue.
 const CONVERSATIONS_MAX: usize = 64;
 
-/// Answers until dropped.
-pub(crate) async fn answer_probes(clients: &mut ClientListener) -> Infallible {
+/// A connection is kept for this long at most: its client may reach another member meanwhile.
+const KEPT_MAX: Duration = Duration::from_secs(5);
+
+/// Connections kept at most; one more and the oldest is hung up on.
+const KEPT_COUNT_MAX: usize = 64;
+
+/// Answers until `awaited` is there. Connections kept by then are the next that `clients` gives out.
+pub(crate) async fn answer_probes_until<T>(
+    clients: &mut ClientListener,
+    awaited: impl Future<Output = T>,
+) -> T {
+    let (end, ended) = watch::channel(());
     let mut conversations = JoinSet::new();
-    loop {
+    let mut kept = Kept::default();
+    tokio::pin!(awaited);
+    let awaited = loop {
         tokio::select! {
+            awaited = &mut awaited => break awaited,
             stream = clients.accept(), if conversations.len() < CONVERSATIONS_MAX => {
-                conversations.spawn(timeout(CONVERSATION_MAX, answer(stream)));
+                conversations.spawn(timeout(CONVERSATION_MAX, answer(stream, ended.clone())));
             }
-            Some(_) = conversations.join_next() => {}
+            Some(ended) = conversations.join_next() => {
+                if let Ok(Ok(Some(stream))) = ended {
+                    kept.keep(stream);
+                }
+            }
+            () = kept.oldest_is_due() => kept.drop_oldest(),
+        }
+    };
+    drop(end);
+    while let Some(ended) = conversations.join_next().await {
+        if let Ok(Ok(Some(stream))) = ended {
+            kept.keep(stream);
+        }
+    }
+    clients.put_back(kept.oldest_first.into_iter().map(|(_, stream)| stream));
+    awaited
+}
+
+/// Connections that wait to be served.
+#[derive(Default)]
+struct Kept {
+    oldest_first: VecDeque<(Instant, ClientStream)>,
+}
+
+impl Kept {
+    fn keep(&mut self, stream: ClientStream) {
+        if self.oldest_first.len() >= KEPT_COUNT_MAX {
+            self.drop_oldest();
+        }
+        self.oldest_first.push_back((Instant::now(), stream));
+    }
+
+    fn drop_oldest(&mut self) {
+        self.oldest_first.pop_front();
+    }
+
+    async fn oldest_is_due(&self) {
+        match self.oldest_first.front() {
+            Some((since, _)) => tokio::time::sleep_until(*since + KEPT_MAX).await,
+            None => std::future::pending().await,
         }
     }
 }
 
-async fn answer(mut stream: ClientStream) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            Ok(byte) if head.len() < HEAD_BYTES_MAX => head.push(byte),
-            _ => return,
+/// Returns the connection unless it is answered or gone; with all that was read of it, when `ended`'s other end is dropped.
+async fn answer(mut stream: ClientStream, mut ended: watch::Receiver<()>) -> Option<ClientStream> {
+    let mut heard = BytesMut::new();
+    let head_len = loop {
+        if let Some(end) = heard.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
         }
-    }
-    let Some(answer) = answer_to(&head) else { return };
+        let read = tokio::select! {
+            read = stream.read_buf(&mut heard) => read,
+            _ = ended.changed() => return Some(stream.unread(heard)),
+        };
+        if heard.len() > HEAD_BYTES_MAX || !matches!(read, Ok(1..)) {
+            return None;
+        }
+    };
+    let Some(answer) = answer_to(&heard[..head_len]) else {
+        return Some(stream.unread(heard));
+    };
     // Whoever is gone needs no answer.
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
+    None
 }
 
-/// The answer to a request; `None` to what is no HTTP/1 request.
+/// The answer to a probe; `None` to what is none.
 fn answer_to(head: &[u8]) -> Option<String> {
     let line = head.split(|byte| *byte == b'\r').next()?;
     let line = std::str::from_utf8(line).ok()?;
@@ -106,26 +171,83 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_probe_is_answered_and_the_connection_closed() {
-        let mut clients = ClientListener::bind(&["http://127.0.0.1:0".to_owned()], 10, None)
+    async fn listener() -> (ClientListener, std::net::SocketAddr) {
+        let clients = ClientListener::bind(&["http://127.0.0.1:0".to_owned()], 10, None)
             .await
             .unwrap();
         let address = clients.addresses()[0];
-        let serving = tokio::spawn(async move { answer_probes(&mut clients).await });
-        for _ in 0..3 {
-            let mut probe = tokio::net::TcpStream::connect(address).await.unwrap();
-            probe
-                .write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n")
-                .await
-                .unwrap();
-            let mut told = String::new();
-            probe.read_to_string(&mut told).await.unwrap();
-            assert!(
-                told.starts_with("HTTP/1.1 200 OK") && told.ends_with("ok\n"),
-                "{told}"
-            );
+        (clients, address)
+    }
+
+    async fn connect(address: std::net::SocketAddr, says: &[u8]) -> tokio::net::TcpStream {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(says).await.unwrap();
+        stream
+    }
+
+    #[tokio::test]
+    async fn a_probe_is_answered_and_the_connection_closed() {
+        let (mut clients, address) = listener().await;
+        let probes = async {
+            for _ in 0..3 {
+                let mut probe = connect(address, b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").await;
+                let mut told = String::new();
+                probe.read_to_string(&mut told).await.unwrap();
+                assert!(
+                    told.starts_with("HTTP/1.1 200 OK") && told.ends_with("ok\n"),
+                    "{told}"
+                );
+            }
+        };
+        answer_probes_until(&mut clients, probes).await;
+    }
+
+    #[tokio::test]
+    async fn whoever_wants_more_is_served_when_the_member_is() {
+        let (mut clients, address) = listener().await;
+        // One has said all of its greeting, one a part, one nothing yet; what they said is heard again.
+        let greeting: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes";
+        let says = [greeting, &greeting[..9], b""];
+        let arrive = async {
+            let mut streams = Vec::new();
+            for said in says {
+                streams.push(connect(address, said).await);
+            }
+            // A probe that came in after them is answered: so they have been taken in.
+            let mut probe = connect(address, b"GET /readyz HTTP/1.1\r\n\r\n").await;
+            probe.read_to_end(&mut Vec::new()).await.unwrap();
+            streams
+        };
+        let mut streams = answer_probes_until(&mut clients, arrive).await;
+        for stream in &mut streams {
+            stream.write_all(b" and more").await.unwrap();
         }
-        serving.abort();
+        let mut heard = Vec::new();
+        for _ in says {
+            let mut served = clients.accept().await;
+            let mut bytes = Vec::new();
+            while !bytes.ends_with(b" and more") {
+                assert_ne!(served.read_buf(&mut bytes).await.unwrap(), 0, "{bytes:?}");
+            }
+            heard.push(bytes);
+        }
+        let mut expected: Vec<Vec<u8>> = says.iter().map(|said| [*said, b" and more"].concat()).collect();
+        heard.sort();
+        expected.sort();
+        assert_eq!(heard, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_kept_for_long() {
+        let (mut clients, address) = listener().await;
+        let hung_up = async {
+            let mut stream = connect(address, b"PRI * HTTP/2.0\r\n\r\n").await;
+            let begun = Instant::now();
+            // Closed with what it said unread: an end or a reset.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+            begun.elapsed()
+        };
+        let kept_for = answer_probes_until(&mut clients, hung_up).await;
+        assert!(kept_for >= KEPT_MAX - Duration::from_secs(1), "{kept_for:?}");
     }
 }
