@@ -1,7 +1,9 @@
-//! Almadia's own Admin service: a member's log, shown to people (`almadia log`). Nothing here changes anything.
+//! Almadia's own Admin service: a member's log, shown to people (`almadia log`), which changes nothing; and the exercises of
+//! [`faults`].
 
 use crate::backend::Backend;
 use crate::caller::Caller;
+use crate::faults;
 use crate::proto::almadia_v1 as pb;
 use crate::service::{Call, Replied, Shared};
 use crate::wire::Plain;
@@ -28,6 +30,22 @@ pub(crate) async fn serve<B: Backend>(
         }
         "Cluster" => {
             call.unary(shared, |caller, request| cluster(shared, caller, request))
+                .await
+        }
+        "Isolate" => {
+            call.unary(shared, |caller, request| faults::isolate(shared, caller, request))
+                .await
+        }
+        "Heal" => {
+            call.unary(shared, |caller, request| faults::heal(shared, caller, request))
+                .await
+        }
+        "Faults" => {
+            call.unary(shared, |caller, request| faults::faults(shared, caller, request))
+                .await
+        }
+        "Crash" => {
+            call.unary(shared, |caller, request| faults::crash(shared, caller, request))
                 .await
         }
         _ => return None,

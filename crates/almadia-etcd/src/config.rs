@@ -2,7 +2,9 @@
 
 use crate::auth::AuthConfig;
 use crate::compactor::AutoCompaction;
+use crate::faults::FaultSwitch;
 use crate::limits::Limits;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes that the gRPC layer takes on top of the largest request, as etcd does.
@@ -50,6 +52,8 @@ pub struct Config {
     pub keepalive_interval: Duration,
     /// A connection that does not answer for this long is closed (`--grpc-keepalive-timeout`).
     pub keepalive_timeout: Duration,
+    /// The switch for exercises; without one they are refused (`--enable-fault-injection`).
+    pub faults: Option<Arc<dyn FaultSwitch>>,
 }
 
 impl Default for Config {
@@ -75,6 +79,7 @@ impl Default for Config {
             limits: Limits::default(),
             keepalive_interval: Duration::from_secs(2 * 60 * 60),
             keepalive_timeout: Duration::from_secs(20),
+            faults: None,
         }
     }
 }

@@ -35,7 +35,10 @@ use tonic::codegen::{Service, http};
 
 /// All services with their methods.
 pub(crate) const METHODS: [(&str, &[&str]); 12] = [
-    ("almadia.v1.Admin", &["Log", "Cluster"]),
+    (
+        "almadia.v1.Admin",
+        &["Log", "Cluster", "Isolate", "Heal", "Faults", "Crash"],
+    ),
     ("grpc.health.v1.Health", &["Check", "Watch"]),
     ("grpc.reflection.v1.ServerReflection", &["ServerReflectionInfo"]),
     (

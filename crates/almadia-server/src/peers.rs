@@ -20,6 +20,7 @@ use almadia_command::{ClusterId, GroupId, MemberId};
 use almadia_consensus::Lane;
 use almadia_member::hello::{Hello, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 use almadia_member::identity::Identity;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -44,7 +45,30 @@ pub const HANDSHAKES_MAX: usize = 64;
 /// Accepted connections at the same time: far above lanes times members; more wait in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 1024;
 
-/// What a member tells its peers of itself. Clones share the cluster and the isolation.
+/// From whom a member is cut off: an exercise for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cut {
+    /// From nobody.
+    #[default]
+    None,
+    /// From these. While founding, when members do not know each other's ids yet, it is from nobody.
+    Peers(BTreeSet<MemberId>),
+    /// From all.
+    All,
+}
+
+impl Cut {
+    /// Whether it is between this member and that peer.
+    pub fn is_from(&self, peer: MemberId) -> bool {
+        match self {
+            Self::None => false,
+            Self::Peers(peers) => peers.contains(&peer),
+            Self::All => true,
+        }
+    }
+}
+
+/// What a member tells its peers of itself. Clones share the cluster and the cut.
 #[derive(Clone)]
 pub struct Who {
     group: GroupId,
@@ -53,7 +77,7 @@ pub struct Who {
     name: Arc<str>,
     /// 0 until the member belongs to one. Set once.
     cluster: Arc<AtomicU64>,
-    isolated: watch::Sender<bool>,
+    cut: watch::Sender<Cut>,
     /// A peer has said that this member was removed from the cluster.
     removed: watch::Sender<bool>,
     /// Who was removed, once there is somebody to ask.
@@ -81,7 +105,7 @@ impl Who {
             member: Arc::new(AtomicU64::new(identity.member.get())),
             name: identity.name.as_str().into(),
             cluster: Arc::new(AtomicU64::new(identity.cluster.get())),
-            isolated: watch::Sender::new(false),
+            cut: watch::Sender::new(Cut::None),
             removed: watch::Sender::new(false),
             gone: Arc::default(),
         }
@@ -100,11 +124,16 @@ impl Who {
         );
     }
 
-    /// Cuts the member off its peers, or heals that: open connections end, new ones are refused in both directions.
-    /// An exercise for people; the process lives on and serves its clients.
-    pub fn isolate(&self, isolated: bool) {
-        if self.isolated.send_replace(isolated) != isolated {
-            tracing::warn!(isolated, "this member's connections to its peers were switched");
+    /// Cuts the member off peers, or heals that: open connections end, new ones are refused in both directions.
+    /// An exercise for people; the process lives on and serves its clients. What was switched before is replaced.
+    pub fn cut_off(&self, cut: Cut) {
+        if self.cut.send_replace(cut.clone()) == cut {
+            return;
+        }
+        match cut {
+            Cut::None => tracing::warn!("fault injection: connections to peers are allowed again"),
+            Cut::Peers(peers) => tracing::warn!(?peers, "fault injection: cut off from these peers"),
+            Cut::All => tracing::warn!("fault injection: cut off from all peers"),
         }
     }
 
@@ -131,13 +160,13 @@ impl Who {
         self.removed.send_replace(true);
     }
 
-    /// Is the member cut off its peers?
-    pub fn is_isolated(&self) -> bool {
-        *self.isolated.borrow()
+    /// From whom the member is cut off.
+    pub fn cut(&self) -> Cut {
+        self.cut.borrow().clone()
     }
 
-    fn isolation(&self) -> watch::Receiver<bool> {
-        self.isolated.subscribe()
+    fn cuts(&self) -> watch::Receiver<Cut> {
+        self.cut.subscribe()
     }
 
     fn hello(&self, to: MemberId, to_name: &str, lane: u8) -> Hello {

@@ -4,6 +4,7 @@ use super::alarm;
 use crate::backend::{self, Backend};
 use crate::caller::Caller;
 use crate::error::NO_LEADER;
+use crate::faults::{self, CutOff};
 use crate::proto::etcdserverpb as pb;
 use crate::service::{Replied, Shared};
 use crate::wire::Plain;
@@ -29,7 +30,7 @@ pub(crate) async fn status<B: Backend>(
         raft_index: member.committed.get(),
         raft_term: member.term.get(),
         raft_applied_index: member.applied.get(),
-        errors: errors(&member, &view),
+        errors: errors(shared, &member, &view),
         db_size_in_use: bytes(member.live_bytes),
         is_learner: member.is_learner,
         storage_version: shared.config.storage_version.clone(),
@@ -42,8 +43,14 @@ pub(crate) async fn status<B: Backend>(
     Ok(Replied::unlogged(Plain(response)))
 }
 
-fn errors(member: &backend::Status, view: &View) -> Vec<String> {
+fn errors<B: Backend>(shared: &Shared<B>, member: &backend::Status, view: &View) -> Vec<String> {
     let mut errors = Vec::new();
+    if let Some(switch) = &shared.config.faults {
+        errors.push(faults::ENABLED.to_owned());
+        if switch.cut_off() != CutOff::Nobody {
+            errors.push(faults::CUT_OFF.to_owned());
+        }
+    }
     if member.leader.is_none() {
         errors.push(NO_LEADER.to_owned());
     }

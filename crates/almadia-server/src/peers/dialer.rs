@@ -97,9 +97,9 @@ impl PeerDialer {
 
     async fn attempt(&self, url: &Url, address: SocketAddr, hello: &Hello) -> Result<Pipe, Attempt> {
         let unreachable = |reason: String| Attempt::Unreachable(reason);
-        let isolation = self.who.isolation();
-        if *isolation.borrow() {
-            return Err(unreachable("this member is isolated".to_owned()));
+        let cuts = self.who.cuts();
+        if cuts.borrow().is_from(hello.to) {
+            return Err(unreachable("cut off by fault injection".to_owned()));
         }
         let stream = timeout(CONNECT_MAX, TcpStream::connect(address))
             .await
@@ -116,7 +116,10 @@ impl PeerDialer {
             }
             Ok(Err(error)) if error.is_refusal() => Err(Attempt::Refused(error.to_string())),
             Ok(Err(error)) => Err(unreachable(error.to_string())),
-            Ok(Ok(())) => Ok(pump::start(stream, address, isolation, Box::new(()))),
+            Ok(Ok(())) => {
+                let cut = pump::CutFrom { cuts, peer: hello.to };
+                Ok(pump::start(stream, address, cut, Box::new(())))
+            }
         }
     }
 

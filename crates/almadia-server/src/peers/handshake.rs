@@ -9,6 +9,9 @@ use almadia_member::hello::{
 use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
+/// What a peer is told while there is a cut between us.
+const CUT_OFF: &str = "cut off by fault injection";
+
 /// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HandshakeError {
@@ -27,6 +30,9 @@ pub(super) enum HandshakeError {
     /// The other side knows that this member was removed from its cluster.
     #[error("this member was removed from the cluster")]
     RemovedByPeer,
+    /// We are cut off from the other side for an exercise.
+    #[error("{CUT_OFF}")]
+    CutOff,
 }
 
 impl HandshakeError {
@@ -39,7 +45,7 @@ impl HandshakeError {
     pub(super) fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::Refused(_) | Self::RefusedByPeer(_) | Self::RemovedByPeer
+            Self::Refused(_) | Self::RefusedByPeer(_) | Self::RemovedByPeer | Self::CutOff
         )
     }
 }
@@ -65,6 +71,7 @@ pub(super) async fn receive<S>(
     stream: &mut S,
     answer: impl Fn(&Hello) -> Hello,
     is_removed: impl Fn(MemberId) -> bool,
+    is_cut_off: impl Fn(MemberId) -> bool,
 ) -> Result<Hello, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -78,6 +85,10 @@ where
             ));
         }
     };
+    if is_cut_off(theirs.from) {
+        let _ = say(stream, &encode_refusal(CUT_OFF)).await;
+        return Err(HandshakeError::CutOff);
+    }
     let ours = answer(&theirs);
     if let Err(refusal) = check(&ours, &theirs) {
         // The other side logs it better than we: it knows what it was looking for.
@@ -94,17 +105,6 @@ where
     }
     say(stream, &ours.encode()).await?;
     Ok(theirs)
-}
-
-/// Refuses whoever comes, without looking at the hello.
-pub(super) async fn refuse<S>(stream: &mut S, reason: &str)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    // Bytes that are not read when a socket is closed make the kernel reset the connection, and the reason is lost.
-    if read_one(stream, HELLO_BYTES_MAX).await.is_ok() {
-        let _ = say(stream, &encode_refusal(reason)).await;
-    }
 }
 
 async fn say<S: AsyncWrite + Unpin>(stream: &mut S, frame: &[u8]) -> Result<(), FrameError> {

@@ -131,18 +131,14 @@ impl Host {
             Ok(Err(failure)) => return self.complain_of_tls(&failure, peer),
             Err(_) => return self.complain_of_silence(peer),
         };
-        let isolation = self.who.isolation();
-        if *isolation.borrow() {
-            let refusal = handshake::refuse(&mut stream, "this member is isolated");
-            let _ = timeout(HANDSHAKE_MAX, refusal).await;
-            return;
-        }
+        let cuts = self.who.cuts();
         let shaken = timeout(
             HANDSHAKE_MAX,
             handshake::receive(
                 &mut stream,
                 |theirs| self.who.hello_back(theirs),
                 |id| self.who.knows_removed(id),
+                |id| self.who.cut.borrow().is_from(id),
             ),
         );
         let theirs = match shaken.await {
@@ -152,7 +148,11 @@ impl Host {
         };
         drop(handshake);
         let lane = theirs.known_lane().expect("the handshake refuses unknown lanes");
-        let pipe = pump::start(stream, peer, isolation, Box::new(connection));
+        let cut = pump::CutFrom {
+            cuts,
+            peer: theirs.from,
+        };
+        let pipe = pump::start(stream, peer, cut, Box::new(connection));
         (self.accept)(Accepted {
             lane,
             from: theirs.from,

@@ -3,9 +3,10 @@
 //! One task for each connection; reading and writing do not wait for each other. Everything queued goes out in one
 //! write; a full pipe stops the reading, so that the other side's sender waits. It never logs a frame.
 
-use super::STALL_MAX;
 use super::frame::{FrameError, FrameReader, put_header};
 use super::socket::PeerStream;
+use super::{Cut, STALL_MAX};
+use almadia_command::MemberId;
 use almadia_consensus::{PIPE_FRAMES_MAX, Pipe};
 use bytes::Bytes;
 use std::io;
@@ -24,22 +25,32 @@ const COPY_BYTES_MAX: usize = 32 * 1024;
 /// What hangs on a connection's life, dropped with it (the permit of an accepted one).
 pub(super) type Ballast = Box<dyn std::any::Any + Send>;
 
+/// What tells a connection that it is cut.
+pub(super) struct CutFrom {
+    pub(super) cuts: watch::Receiver<Cut>,
+    pub(super) peer: MemberId,
+}
+
+impl CutFrom {
+    /// Returns when there is a cut between the member and this peer.
+    async fn begun(mut self) {
+        if self.cuts.wait_for(|cut| cut.is_from(self.peer)).await.is_err() {
+            // Nobody is left who could cut.
+            std::future::pending().await
+        }
+    }
+}
+
 /// The pipe of a connection whose handshake is over. The connection ends when the pipe is dropped, when the other
-/// side ends it, or when the member is isolated.
-pub(super) fn start(
-    stream: PeerStream,
-    peer: SocketAddr,
-    isolation: watch::Receiver<bool>,
-    ballast: Ballast,
-) -> Pipe {
+/// side ends it, or when the member is cut off from the peer.
+pub(super) fn start(stream: PeerStream, peer: SocketAddr, cut: CutFrom, ballast: Ballast) -> Pipe {
     let (send, outgoing) = mpsc::channel(PIPE_FRAMES_MAX);
     let (incoming, receive) = mpsc::channel(PIPE_FRAMES_MAX);
     tokio::spawn(async move {
         let _ballast = ballast;
-        let mut isolation = isolation;
         tokio::select! {
             end = run(stream, outgoing, incoming) => report(end, peer),
-            Ok(_) = isolation.wait_for(|isolated| *isolated) => debug!(%peer, "connection cut: the member is isolated"),
+            () = cut.begun() => debug!(%peer, "connection cut by fault injection"),
         }
     });
     Pipe { send, receive }

@@ -336,18 +336,40 @@ async fn silent_connections_are_bounded() {
 #[tokio::test]
 async fn an_isolated_member_reaches_nobody_and_nobody_reaches_it() {
     let (mut ours, mut theirs, two) = pair().await;
-    two.who.isolate(true);
-    assert!(two.who.is_isolated());
+    two.who.cut_off(Cut::All);
+    assert_eq!(two.who.cut(), Cut::All);
     assert_eq!(theirs.pipe.receive.recv().await, None);
     assert_eq!(ours.receive.recv().await, None);
     let dialer = PeerDialer::new(Who::new(&identity(1, 7)));
-    assert!(refusal(dialer.dial(two.as_peer(2), Lane::Control).await).contains("isolated"));
+    assert!(refusal(dialer.dial(two.as_peer(2), Lane::Control).await).contains("fault injection"));
     let outwards = PeerDialer::new(two.who.clone());
     let one = listen(identity(1, 7)).await;
     assert!(outwards.dial(one.as_peer(1), Lane::Control).await.is_err());
-    two.who.isolate(false);
+    two.who.cut_off(Cut::None);
     assert!(dialer.dial(two.as_peer(2), Lane::Control).await.is_ok());
     assert!(outwards.dial(one.as_peer(1), Lane::Control).await.is_ok());
+}
+
+/// A cut between two members leaves the connections to others as they are, and is one in both directions.
+#[tokio::test]
+async fn a_cut_from_one_peer_leaves_the_others() {
+    let (mut ours, mut theirs, two) = pair().await;
+    let cut_from = |id| Cut::Peers([MemberId(id)].into());
+    two.who.cut_off(cut_from(3));
+    ours.send.send(Bytes::from_static(b"still here")).await.unwrap();
+    assert_eq!(
+        theirs.pipe.receive.recv().await.as_deref(),
+        Some(&b"still here"[..])
+    );
+    let third = PeerDialer::new(Who::new(&identity(3, 7)));
+    assert!(refusal(third.dial(two.as_peer(2), Lane::Control).await).contains("fault injection"));
+    let three = listen(identity(3, 7)).await;
+    let outwards = PeerDialer::new(two.who.clone());
+    assert!(outwards.dial(three.as_peer(3), Lane::Control).await.is_err());
+    two.who.cut_off(cut_from(1));
+    assert_eq!(theirs.pipe.receive.recv().await, None);
+    assert_eq!(ours.receive.recv().await, None);
+    assert!(third.dial(two.as_peer(2), Lane::Control).await.is_ok());
 }
 
 /// Three members with empty directories on real sockets become one cluster.

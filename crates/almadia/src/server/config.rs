@@ -50,6 +50,10 @@ const TOKEN_TTL: u64 = 300;
 /// A year: a token that holds for longer is a password.
 const TOKEN_TTL_MAX: u64 = 365 * 24 * 60 * 60;
 
+/// Said once, at the start.
+const FAULT_INJECTION: &str = "FAULT INJECTION IS ENABLED (--enable-fault-injection): clients may cut this member off its peers \
+                               and kill it; for courses and tests, never where data matters";
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -74,6 +78,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Where they go.
     pub log_outputs: Vec<LogOutput>,
+    /// Whether clients may cut the member off its peers and kill it.
+    pub fault_injection: bool,
     /// What the operator should know, one line each.
     pub warnings: Vec<String>,
 }
@@ -92,6 +98,10 @@ impl Settings {
         let mut warnings = warnings(values);
         warnings.extend(tls::warnings(values));
         warnings.extend(server.tls_warnings());
+        let fault_injection = tls::switch(values, "enable-fault-injection")?;
+        if fault_injection {
+            warnings.push(FAULT_INJECTION.to_owned());
+        }
         let mut edge = edge(values)?;
         edge.lease_ttl_min = lease_ttl_min(server.election_ms);
         // One more is accepted, to make room or to be told; the listener's own bound is only there for those.
@@ -106,6 +116,7 @@ impl Settings {
             log_level: log_level(values)?,
             log_format: log_format(values)?,
             log_outputs: log_outputs(values),
+            fault_injection,
             warnings,
         })
     }

@@ -5,6 +5,7 @@ mod auth_token;
 mod command_lines;
 mod config;
 mod duration;
+mod faults;
 mod file;
 mod flags;
 mod log;

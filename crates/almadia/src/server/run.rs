@@ -2,6 +2,7 @@
 //! What the member does is decided below.
 
 use super::Flags;
+use super::faults::Switch;
 use almadia_etcd::{CertificateName, Limits, Originated, ReadError, Served};
 use almadia_member::Member;
 use almadia_server::clients::{ClientListener, ClientStream, Entrance};
@@ -37,7 +38,8 @@ pub fn run(flags: &Flags) -> ExitCode {
     }
     let mut edge = settings.edge.clone();
     fit_to_files(&mut edge.limits);
-    match almadia_server::run(&settings.server, |serving| serve(serving, edge)) {
+    let faults = settings.fault_injection;
+    match almadia_server::run(&settings.server, |serving| serve(serving, edge, faults)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ ServerError::Config(_)) => complain(&error, ExitCode::from(EXIT_USAGE)),
         Err(error) => complain(&error, ExitCode::FAILURE),
@@ -51,13 +53,16 @@ fn complain(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
 }
 
 /// Serves clients until a stop is requested.
-async fn serve(serving: Serving, edge: almadia_etcd::Config) {
+async fn serve(serving: Serving, mut edge: almadia_etcd::Config, fault_injection: bool) {
     let Serving {
         member,
         clients,
+        who,
         stop,
-        ..
     } = serving;
+    if fault_injection {
+        edge.faults = Some(Arc::new(Switch::new(who)));
+    }
     let ready = tokio::spawn(say_when_ready(
         member.clone(),
         addresses(&clients),

@@ -74,6 +74,7 @@ const OWN: &[&str] = &[
     "max-failed-logins",
     "memory-budget-bytes",
     "enable-console",
+    "enable-fault-injection",
 ];
 
 const NO_DISCOVERY: &str = "members are named by --initial-cluster";
@@ -347,6 +348,11 @@ pub const SETTINGS: &[Setting] = &[
         "listen-metrics-urls",
         "URLS",
         "Where to serve /metrics, /health, /livez and /readyz alone, besides the client port [default: none]",
+    ),
+    used_switch(
+        "enable-fault-injection",
+        "Let clients cut this member off its peers and kill it, for exercises ('almadia fault', 'almadia verify'); never where \
+         data matters [default: false]",
     ),
     used_switch(
         "enable-grpc-gateway",

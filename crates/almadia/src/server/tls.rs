@@ -89,7 +89,7 @@ fn files(values: &Values, names: &Names) -> Result<TlsFiles, ConfigError> {
     })
 }
 
-fn switch(values: &Values, name: &str) -> Result<bool, ConfigError> {
+pub(super) fn switch(values: &Values, name: &str) -> Result<bool, ConfigError> {
     let Some(text) = written(values, name) else {
         return Ok(false);
     };
