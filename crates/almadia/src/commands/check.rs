@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::cluster::{Cluster, Repeat, request};
 use super::error::{CommandError, EXIT_FAILED};
+use super::fault::ordinal_of;
 use super::global::Output;
 use super::members;
 use super::output::{Report, print};
@@ -232,14 +233,8 @@ fn read_line(language: Language, read: &str, expected: &str) -> String {
     }
 }
 
-/// The ordinal in a pod's name: 1 for `almadia-1`.
-fn ordinal_of(name: &str) -> Option<u64> {
-    let (_, ordinal) = name.rsplit_once('-')?;
-    ordinal.parse().ok()
-}
-
 /// The ordinal in the member's name, else its place among the names.
-fn ordinal_in(members: &[Member], id: u64) -> Option<u64> {
+pub fn ordinal_in(members: &[Member], id: u64) -> Option<u64> {
     let at = members.iter().position(|member| member.id == id)?;
     Some(ordinal_of(&members[at].name).unwrap_or(at as u64))
 }

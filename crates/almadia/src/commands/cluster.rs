@@ -106,6 +106,16 @@ impl Cluster {
         self
     }
 
+    /// Another client of the same cluster and user at these addresses. There must be one.
+    #[must_use]
+    pub fn at(&self, addresses: Vec<Address>) -> Self {
+        assert!(!addresses.is_empty(), "a cluster has an address");
+        Self {
+            addresses,
+            ..self.again()
+        }
+    }
+
     /// The addresses as given.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses

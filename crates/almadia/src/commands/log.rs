@@ -16,6 +16,7 @@ use super::cluster::{Cluster, MESSAGE_BYTES_MAX, Repeat, connect};
 use super::error::{CommandError, EXIT_FAILED};
 use super::global::Address;
 use super::log_compare::{MemberLog, Place, Verdict, compare};
+use super::login::{self, Login};
 use super::members;
 use super::output::{Report, escaped, table};
 
@@ -50,12 +51,9 @@ pub struct LogArguments {
 pub async fn run(arguments: &LogArguments, cluster: &Cluster) -> Result<Report, CommandError> {
     if arguments.compare {
         let members = members::list(cluster, false).await?;
-        let mut logs = ask_all(
-            members::client_addresses(&members, cluster.security()),
-            arguments,
-            cluster.timeout(),
-        )
-        .await;
+        let addresses = members::client_addresses(&members, cluster.security());
+        let (from, limit) = (arguments.from.unwrap_or(0), arguments.limit.unwrap_or(u64::MAX));
+        let mut logs = ask_all(addresses, from, limit, cluster).await;
         logs.extend(
             members
                 .iter()
@@ -83,7 +81,8 @@ pub async fn run(arguments: &LogArguments, cluster: &Cluster) -> Result<Report, 
     Ok(render(&answer))
 }
 
-async fn ask(cluster: &Cluster, message: LogRequest) -> Result<LogResponse, CommandError> {
+/// A piece of the log of the first member that answers.
+pub async fn ask(cluster: &Cluster, message: LogRequest) -> Result<LogResponse, CommandError> {
     let answer = cluster
         .call(Repeat::Freely, |channel| async move {
             AdminClient::new(channel)
@@ -104,11 +103,18 @@ async fn ask(cluster: &Cluster, message: LogRequest) -> Result<LogResponse, Comm
     }
 }
 
-async fn ask_all(addresses: Vec<Address>, arguments: &LogArguments, timeout: Duration) -> Vec<MemberLog> {
-    let (from, limit) = (arguments.from.unwrap_or(0), arguments.limit.unwrap_or(u64::MAX));
+/// The logs of all these members from `from` on, `limit` entries of each at most.
+pub async fn ask_all(addresses: Vec<Address>, from: u64, limit: u64, cluster: &Cluster) -> Vec<MemberLog> {
+    let timeout = cluster.timeout();
     let mut asked = JoinSet::new();
     for (at, address) in addresses.into_iter().enumerate() {
-        asked.spawn(async move { (at, whole_log(&address, from, limit, timeout).await) });
+        let login = cluster.login();
+        asked.spawn(async move {
+            (
+                at,
+                whole_log(&address, from, limit, timeout, login.as_deref()).await,
+            )
+        });
     }
     let mut logs = asked.join_all().await;
     logs.sort_by_key(|(at, _)| *at);
@@ -116,13 +122,25 @@ async fn ask_all(addresses: Vec<Address>, arguments: &LogArguments, timeout: Dur
 }
 
 /// A member's log from `from` up to its commit index at the beginning, piece by piece.
-async fn whole_log(address: &Address, from: u64, limit: u64, timeout: Duration) -> MemberLog {
+async fn whole_log(
+    address: &Address,
+    from: u64,
+    limit: u64,
+    timeout: Duration,
+    login: Option<&Login>,
+) -> MemberLog {
     let mut log = MemberLog {
         name: address.authority.clone(),
         ..MemberLog::default()
     };
-    let channel = match connect(address, timeout).await {
-        Ok(channel) => channel,
+    let connected = async {
+        let channel = connect(address, timeout).await?;
+        let logged_in = tokio::time::timeout(timeout, login::connection(login, &channel)).await;
+        let logged_in = logged_in.map_err(|_| "no answer in time".to_owned())?;
+        logged_in.map_err(|status| status.message().to_owned())
+    };
+    let connection = match connected.await {
+        Ok(connection) => connection,
         Err(reason) => {
             return MemberLog {
                 failure: Some(reason),
@@ -130,7 +148,7 @@ async fn whole_log(address: &Address, from: u64, limit: u64, timeout: Duration) 
             };
         }
     };
-    let mut client = AdminClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let mut client = AdminClient::new(connection).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let mut next = from;
     loop {
         let left = limit - log.places.len() as u64;

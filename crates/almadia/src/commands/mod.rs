@@ -15,6 +15,7 @@ pub mod downgrade;
 pub mod each;
 pub mod elect;
 pub mod error;
+pub mod fault;
 pub mod follow;
 pub mod get;
 pub mod get_stream;
@@ -46,6 +47,7 @@ pub mod tls;
 pub mod txn;
 pub mod txn_script;
 pub mod user;
+pub mod verify;
 pub mod watch;
 
 use std::process::ExitCode;
@@ -114,6 +116,11 @@ pub enum ClientCommand {
     Log(log::LogArguments),
     /// Write and read a few keys: does the cluster work?
     Check(check::CheckArguments),
+    /// The acceptance suite: is it a replicated store?
+    Verify(verify::VerifyArguments),
+    /// Exercises: cut members off, heal them, kill them.
+    #[command(subcommand)]
+    Fault(fault::FaultCommand),
 }
 
 /// Runs a command; says on standard error in one line why it did not succeed.
@@ -173,6 +180,8 @@ async fn execute(
         ClientCommand::Auth(command) => auth::run(command, cluster).await?,
         ClientCommand::Log(arguments) => log::run(arguments, cluster).await?,
         ClientCommand::Check(arguments) => check::run(arguments, output, cluster).await?,
+        ClientCommand::Verify(arguments) => verify::run(arguments, output, cluster).await?,
+        ClientCommand::Fault(command) => fault::run(command, cluster).await?,
     };
     report.print(global.output)?;
     Ok(report.exit_code)

@@ -66,7 +66,8 @@ fn leads(asked: &Asked<StatusResponse>) -> Option<(u64, &Address)> {
     (answer.leader == id && id != 0).then_some((id, &asked.address))
 }
 
-async fn ask(leader: Address, target_id: u64, cluster: &Cluster) -> Result<(), CommandError> {
+/// Asks the leader to hand over.
+pub async fn ask(leader: Address, target_id: u64, cluster: &Cluster) -> Result<(), CommandError> {
     let limit: Duration = cluster.timeout();
     let asked = each::ask(vec![leader], limit, cluster.login(), move |channel| async move {
         MaintenanceClient::new(channel)

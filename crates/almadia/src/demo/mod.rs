@@ -140,9 +140,17 @@ fn make_directory(flags: &Flags) -> std::io::Result<PathBuf> {
             Err(std::io::Error::other(message()))
         };
     }
+    new_directory("almadia-demo")
+}
+
+/// A new directory among the temporary ones, for this process.
+///
+/// # Errors
+/// The system's.
+pub fn new_directory(name: &str) -> std::io::Result<PathBuf> {
     let base = std::env::temp_dir();
     for attempt in 0..100 {
-        let directory = base.join(format!("almadia-demo-{}-{attempt}", std::process::id()));
+        let directory = base.join(format!("{name}-{}-{attempt}", std::process::id()));
         match std::fs::create_dir(&directory) {
             Ok(()) => return Ok(directory),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -150,7 +158,7 @@ fn make_directory(flags: &Flags) -> std::io::Result<PathBuf> {
         }
     }
     Err(std::io::Error::other(format!(
-        "{} is full of earlier demos",
+        "{} is full of earlier directories {name}-…",
         base.display()
     )))
 }

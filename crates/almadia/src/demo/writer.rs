@@ -67,8 +67,7 @@ impl Writers {
         prefix: &str,
         count: usize,
     ) -> Result<Self, CommandError> {
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
+        let mut clusters = Vec::with_capacity(count);
         for writer in 0..count {
             // Each begins with another member, so that all of them serve.
             let mut endpoints = urls.to_vec();
@@ -79,14 +78,23 @@ impl Writers {
                 output: Output::Text,
                 tls: tls.clone(),
             };
-            let cluster = Cluster::new(&global)?.with_attempt_max(ATTEMPT_MAX, WRITE_MAX);
+            clusters.push(Cluster::new(&global)?);
+        }
+        Ok(Self::start_on(clusters, prefix))
+    }
+
+    /// The same with a client for each writer.
+    pub fn start_on(clusters: Vec<Cluster>, prefix: &str) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for (writer, cluster) in clusters.into_iter().enumerate() {
             tasks.spawn(write_until_stopped(
-                cluster,
+                cluster.with_attempt_max(ATTEMPT_MAX, WRITE_MAX),
                 format!("{prefix}/{writer}"),
                 stopped.clone(),
             ));
         }
-        Ok(Self { stop, tasks })
+        Self { stop, tasks }
     }
 
     /// Lets each writer finish its write and gathers what they know.

@@ -47,7 +47,7 @@ async fn a_value_written_through_any_member_is_read_through_any_other() {
     }
 }
 
-/// M1.2: one call answers member id, term, leader, commit index, applied index; by gRPC and by command line.
+/// M1.2: one call answers member id, term, leader, commit index, applied index; by gRPC, by the gateway and by command line.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_member_says_who_it_is_and_where_it_stands() {
     let (deployment, leader) = Deployment::of_three().await;
@@ -71,7 +71,40 @@ async fn each_member_says_who_it_is_and_where_it_stands() {
         &["status", "--cluster", "-o", "json"],
     ));
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(json["members"].as_array().map(Vec::len), Some(3), "{json}");
+    let members = json["members"].as_array().unwrap();
+    assert_eq!(members.len(), 3, "{json}");
+    for (member, (url, status)) in members.iter().zip(deployment.urls.iter().zip(&all)) {
+        let (status, by_gateway) = (status.as_ref().unwrap(), post(url, "/v3/maintenance/status"));
+        let id = status.header.as_ref().unwrap().member_id;
+        assert_eq!(member["id"], format!("{id:x}"), "{json}");
+        assert_eq!(member["leader"], id == leader.member, "am I the leader? {json}");
+        assert_eq!(member["leader_id"], format!("{:x}", leader.member), "{json}");
+        assert_eq!(member["term"], leader.term, "{json}");
+        assert!(member["committed"].as_u64() >= Some(2) && member["applied"].as_u64() >= Some(2));
+        // The gateway writes 64-bit numbers as text, as etcd's.
+        assert_eq!(by_gateway["header"]["member_id"], id.to_string(), "{by_gateway}");
+        assert_eq!(by_gateway["leader"], leader.member.to_string(), "{by_gateway}");
+        assert_eq!(by_gateway["raftTerm"], leader.term.to_string(), "{by_gateway}");
+        for index in ["raftIndex", "raftAppliedIndex"] {
+            let index: u64 = by_gateway[index].as_str().unwrap().parse().unwrap();
+            assert!(index >= 2, "{by_gateway}");
+        }
+    }
+}
+
+/// Asks the JSON gateway with an empty object.
+fn post(url: &str, path: &str) -> serde_json::Value {
+    use std::io::{Read, Write};
+    let authority = url.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(authority).unwrap();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (from, to) = (answer.find('{').unwrap(), answer.rfind('}').unwrap());
+    serde_json::from_str(&answer[from..=to]).unwrap()
 }
 
 /// M1.3: a write's answer carries log index, term and leader when the client asks, and nothing of it otherwise.
