@@ -102,7 +102,7 @@ pub(crate) async fn heal<B: Backend>(
     Ok(answer(shared))
 }
 
-/// What is allowed and under way; anybody who may see a status may ask.
+/// What is allowed and under way. Changes nothing, and tells who could be cut off: for those who could do it.
 pub(crate) async fn faults<B: Backend>(
     shared: &Shared<B>,
     caller: Caller,

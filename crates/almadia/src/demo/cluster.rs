@@ -278,11 +278,16 @@ pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
         }
         let step = NEXT.fetch_add(1, Ordering::Relaxed) % PORTS;
         let port = PORT_MIN + (process_offset + step) % PORTS;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        if is_free(port) {
             ports.push(port);
         }
     }
     Err(io::Error::other("no free ports on 127.0.0.1"))
+}
+
+/// Whether nobody listens on this port just now.
+pub fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! M2 and M3: the acceptance suite and the client's check against three processes, line by line, and that they can fail.
 
-use crate::deployment::{Deployment, PROGRAM, almadia_at, succeeded};
+use crate::deployment::{Deployment, PATIENCE, PROGRAM, almadia_at, succeeded};
 use serde_json::Value;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const FLAG: &str = "--enable-fault-injection";
@@ -111,6 +111,146 @@ PASS
         0,
         "data is left behind"
     );
+}
+
+/// `--disruptive` against members of its own: killed, parted, without a disk, scaled, with a full disk, while clients write.
+#[test]
+fn it_breaks_members_of_its_own_and_nothing_acknowledged_is_lost() {
+    let place = tempfile::tempdir().unwrap();
+    let output = Command::new(PROGRAM)
+        .args(["verify", "--local", "--disruptive", "--lang", "en", "-o", "json"])
+        .args(["--only", "TestPerturbaciones"])
+        .env("TMPDIR", place.path())
+        .output()
+        .unwrap();
+    println!("{}", String::from_utf8_lossy(&output.stderr));
+    let summary: Value = serde_json::from_str(&succeeded(&output)).unwrap();
+    let tests = summary["tests"].as_array().unwrap();
+    assert_eq!(tests.len(), 5, "{summary}");
+    for test in tests {
+        let reason = test["reason"].as_str().unwrap_or_default();
+        // A machine may not let users mount anything.
+        if test["result"] == "left out" && reason.contains("no small disk can be made here") {
+            println!("SKIPPED: {}: {reason}", test["name"]);
+            continue;
+        }
+        assert_eq!(test["result"], "passed", "{summary}");
+        let last = test["lines"].as_array().unwrap().iter().rev().nth(1).unwrap();
+        let acknowledged = last
+            .as_str()
+            .unwrap()
+            .strip_prefix("Acknowledged writes: ")
+            .unwrap();
+        let (count, rest) = acknowledged.split_once(';').unwrap();
+        assert!(
+            count.parse::<u64>().unwrap() > 0 && rest.starts_with(" lost: 0;"),
+            "{last}"
+        );
+    }
+    assert_eq!(
+        std::fs::read_dir(place.path()).unwrap().count(),
+        0,
+        "data is left behind"
+    );
+}
+
+/// Where nobody says how to empty a disk or to change the size, that is left out with the name of the flag; commands are told
+/// whom they are about, and what they broke is mended when the suite gives up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_it_cannot_break_is_left_out_and_what_it_broke_is_mended() {
+    let (deployment, _) = Deployment::of_three().await;
+    let place = tempfile::tempdir().unwrap();
+    let told = place.path().join("told");
+    let note = |word: &str| format!("echo {word} $MEMBER $ORDINAL >>{}", told.display());
+    let output = deployment.almadia(&[
+        "verify",
+        "--disruptive",
+        "--lang=en",
+        "-o=json",
+        "--only=P3",
+        "--only=P4",
+        "--only=P5",
+        "--fill-command",
+        &format!("{}; exit 3", note("fill")),
+        "--free-command",
+        &note("free"),
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tests = summary["tests"].as_array().unwrap();
+    for (test, flag) in tests.iter().zip(["--wipe-command", "--scale-command"]) {
+        assert_eq!(test["result"], "left out", "{summary}");
+        assert!(test["reason"].as_str().unwrap().contains(flag), "{summary}");
+    }
+    assert_eq!(tests[2]["result"], "failed", "{summary}");
+    assert!(
+        tests[2]["reason"].as_str().unwrap().contains("ended with code 3"),
+        "{summary}"
+    );
+    let told = std::fs::read_to_string(&told).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    let [fill, free] = lines[..] else { panic!("{told}") };
+    let member = fill.strip_prefix("fill ").unwrap();
+    assert_eq!(free.strip_prefix("free "), Some(member), "{told}");
+    let (name, ordinal) = member.split_once(' ').unwrap();
+    assert_eq!(name, format!("almadia-{ordinal}"));
+}
+
+/// Ctrl-C while members are cut off: they are healed before it ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_run_heals_what_it_cut() {
+    use std::io::{BufRead, BufReader, Read};
+    let mut deployment = Deployment::planned_with(3, &[FLAG]);
+    deployment.cluster.start_all().unwrap();
+    deployment.leader_above(0).await;
+    let mut suite = Command::new(PROGRAM)
+        .args([
+            "verify",
+            "--only",
+            "SinAcuerdo",
+            "--endpoints",
+            &deployment.urls[1],
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(suite.stdout.take().unwrap()).lines();
+    let seen = lines.map_while(Result::ok).any(|line| line == "Desconecto a: 2");
+    assert!(seen, "it did not get there");
+    let isolated = |count| {
+        let text = succeeded(&almadia_at(
+            &deployment.urls[1..2],
+            &["fault", "status", "-o", "json"],
+        ));
+        let status: Value = serde_json::from_str(&text).unwrap();
+        let members = status["members"].as_array().unwrap();
+        let cut = members
+            .iter()
+            .filter(|member| member["cut_off_from"] == "all")
+            .count();
+        (cut == count).then_some(()).ok_or(text)
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(status) = isolated(2) {
+        assert!(Instant::now() < deadline, "{status}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let sent = Command::new("kill")
+        .args(["-INT", &suite.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    let mut complaint = String::new();
+    suite
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut complaint)
+        .unwrap();
+    assert!(!suite.wait().unwrap().success());
+    assert!(complaint.contains("interrupted"), "{complaint}");
+    isolated(0).unwrap();
+    deployment.caught_up().await;
 }
 
 /// Members that allow no exercises: what disturbs is left out, which is said; the rest passes. This is `helm test` by default.

@@ -3,6 +3,7 @@
 use super::disruptive::Hands;
 use super::lab::Lab;
 use super::lines::Test;
+use super::small_disk::SmallDisk;
 use crate::commands::check::Language;
 
 /// Tests that take a member away need so many.
@@ -30,8 +31,20 @@ pub fn cannot(test: Test, lab: &Lab, hands: &Hands, language: Language) -> Optio
                 format!("{name} allows no exercises: {reason}"),
             ))
         }
-        Test::LostDisk if given.wipe_command.is_none() => Some(missing(language, "--wipe-command")),
-        Test::Scale if given.scale_command.is_none() => Some(missing(language, "--scale-command")),
+        Test::LostDisk if given.wipe_command.is_none() && !lab.has_own() => {
+            Some(missing(language, "--wipe-command"))
+        }
+        Test::Scale if given.scale_command.is_none() && !lab.has_own() => {
+            Some(missing(language, "--scale-command"))
+        }
+        Test::FullDisk if given.fill_command.is_none() && lab.has_own() => {
+            let reason = SmallDisk::new(&std::env::temp_dir()).err()?;
+            Some(pick(
+                language,
+                format!("no se puede hacer aquí un disco pequeño: {reason}"),
+                format!("no small disk can be made here: {reason}"),
+            ))
+        }
         Test::FullDisk if given.fill_command.is_none() || given.free_command.is_none() => {
             Some(missing(language, "--fill-command, --free-command"))
         }

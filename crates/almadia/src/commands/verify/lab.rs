@@ -9,6 +9,7 @@ use almadia_etcd::proto::almadia_v1::IsolateRequest;
 use almadia_etcd::proto::etcdserverpb::DeleteRangeRequest;
 use almadia_etcd::proto::etcdserverpb::kv_client::KvClient;
 
+use super::disruptive::Errand;
 use super::local::Own;
 use crate::commands::check::ordinal_in;
 use crate::commands::cluster::{Cluster, Repeat, request};
@@ -18,7 +19,6 @@ use crate::commands::global::{Address, Global, Output};
 use crate::commands::status::{self, MemberStatus};
 use crate::commands::tls::TlsArguments;
 use crate::commands::{members, move_leader};
-use crate::demo::cluster::LocalCluster;
 
 /// How long the cluster may take to get where a test waits for it.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -63,6 +63,8 @@ pub struct Lab {
     pub(super) seats: Vec<Seat>,
     /// Seats that are cut off now.
     cut: BTreeSet<usize>,
+    /// What is yet to be done so that everything is as it was.
+    owed: Vec<Errand>,
     /// All keys of this run begin with this.
     prefix: String,
 }
@@ -79,7 +81,7 @@ impl Lab {
     /// Members of its own, which do not run yet.
     pub fn of_own(own: Own) -> Result<Self, CommandError> {
         let global = Global {
-            endpoints: own.cluster.client_urls(),
+            endpoints: own.client_urls(),
             timeout: Duration::from_secs(5),
             output: Output::Text,
             tls: TlsArguments::default(),
@@ -95,6 +97,7 @@ impl Lab {
             cluster,
             seats: Vec::new(),
             cut: BTreeSet::new(),
+            owed: Vec::new(),
             prefix: format!("{KEY_PREFIX}{run:x}-{}/", std::process::id()),
         }
     }
@@ -122,7 +125,7 @@ impl Lab {
             return Ok(());
         };
         own.start().map_err(CommandError::failed)?;
-        let wanted = own.cluster.members().len();
+        let wanted = own.size();
         let deadline = Instant::now() + PATIENCE;
         loop {
             match seats(&self.cluster).await {
@@ -156,8 +159,8 @@ impl Lab {
     }
 
     /// The suite's own members, if it has any; they sit in the order of their ordinals.
-    pub fn own_cluster(&mut self) -> Option<&mut LocalCluster> {
-        self.own.as_mut().map(|own| &mut own.cluster)
+    pub fn own(&mut self) -> Option<&mut Own> {
+        self.own.as_mut()
     }
 
     /// Whether the members are the suite's own.
@@ -343,11 +346,34 @@ impl Lab {
         Ok(())
     }
 
-    /// Heals whoever is still cut off. Fails silently: members then heal by themselves, after a while.
-    pub async fn heal_all(&mut self) {
+    /// Notes what must be done before the suite ends, whatever happens: before that which makes it necessary.
+    pub(super) fn owe(&mut self, errand: Errand) {
+        self.owed.push(errand);
+    }
+
+    /// Does what is owed.
+    pub(super) async fn pay(&mut self) -> Result<(), String> {
+        for errand in std::mem::take(&mut self.owed) {
+            errand.run().await?;
+        }
+        Ok(())
+    }
+
+    /// Heals whoever is still cut off and does what is owed.
+    pub async fn mend(&mut self) {
         let cut: Vec<usize> = self.cut.iter().copied().collect();
-        if !cut.is_empty() && self.heal(&cut).await.is_err() {
+        if !cut.is_empty()
+            && let Err(reason) = self.heal(&cut).await
+        {
+            // Members then heal by themselves, after a while.
+            eprintln!(
+                "almadia: not healed at once, but within {} s: {reason}",
+                HEAL_AFTER.as_secs()
+            );
             self.cut.clear();
+        }
+        if let Err(reason) = self.pay().await {
+            eprintln!("almadia: what was broken is not as it was: {reason}");
         }
     }
 

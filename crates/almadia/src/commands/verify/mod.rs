@@ -1,8 +1,8 @@
 //! `almadia verify`: the acceptance suite (M2), by fixed names and lines, against any running cluster or against three members
 //! that it starts itself.
 //!
-//! It uses nothing a client could not: etcd's calls, and Almadia's own for logs and exercises. Whatever it cuts off it heals,
-//! also when it fails or is interrupted.
+//! It uses nothing a client could not: etcd's calls, and Almadia's own for logs and exercises. Whatever it cuts off or breaks it
+//! mends, also when it fails or is interrupted.
 
 mod able;
 mod agreement;
@@ -11,6 +11,7 @@ mod first;
 mod lab;
 mod lines;
 mod local;
+mod small_disk;
 mod voice;
 mod writing;
 
@@ -42,6 +43,7 @@ Examples:
   almadia verify --local                      three members of its own, all tests
   almadia verify --endpoints almadia-0.almadia:2379
   almadia verify --lang en --only T3
+  almadia verify --local --disruptive         and then break those three under load
   almadia verify --disruptive --kill-command 'kubectl delete pod $MEMBER --force --grace-period=0' \\
     --scale-command 'kubectl scale statefulset almadia --replicas $SIZE'")]
 pub struct VerifyArguments {
@@ -98,9 +100,9 @@ pub async fn run(
     let mut done = Vec::new();
     let ended = tokio::select! {
         ended = run_all(&chosen, &mut lab, &mut voice, &hands, &mut done) => ended,
-        _ = interrupt.wait() => Err(CommandError::failed("interrupted; what was cut off is healed")),
+        _ = interrupt.wait() => Err(CommandError::failed("interrupted; what was broken is mended")),
     };
-    lab.heal_all().await;
+    lab.mend().await;
     lab.sweep().await;
     let failed = ended.is_err() || done.iter().any(|done| matches!(done.outcome, Outcome::Failed(_)));
     lab.end_own(failed);
@@ -135,7 +137,7 @@ async fn run_all(
     for test in chosen {
         let began = Instant::now();
         let outcome = run_one(*test, lab, voice, hands).await?;
-        lab.heal_all().await;
+        lab.mend().await;
         done.push(Done {
             name: test.name(),
             outcome,

@@ -6,7 +6,8 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::super::lab::Seat;
+use super::super::lab::{Lab, Seat};
+use crate::commands::fault::Exercise;
 use crate::commands::lock_command::Running;
 
 /// A command that takes longer has failed.
@@ -35,25 +36,127 @@ pub struct HandsArguments {
     pub free_command: Option<String>,
 }
 
-/// The commands at work.
+/// The commands at work, and what is done for members of the suite's own where there is none.
 pub struct Hands {
     /// As they were given.
     pub arguments: HandsArguments,
 }
 
 impl Hands {
-    /// Runs a command about a member. What it prints goes to standard error.
-    pub async fn run(command: &str, seat: &Seat) -> Result<(), String> {
-        let environment = [
-            ("MEMBER", seat.name.clone()),
-            ("ORDINAL", seat.ordinal.to_string()),
-        ];
-        shell(command, &environment).await
+    /// Kills a member. One that nobody else can kill is asked to crash.
+    pub async fn kill(&self, lab: &mut Lab, seat: usize) -> Result<(), String> {
+        if let Some(start) = &self.arguments.start_command {
+            lab.owe(Errand::about(start, &lab.seats[seat]));
+        }
+        if let Some(command) = &self.arguments.kill_command {
+            return Errand::about(command, &lab.seats[seat]).run().await;
+        }
+        // The answer may be lost with the process: that it is gone shows when another leads.
+        let _ = lab.exercise(&[seat], Exercise::Crash).await;
+        lab.own().map_or(Ok(()), |own| own.has_died(seat))
     }
 
-    /// Runs the command that changes the size.
-    pub async fn scale(command: &str, size: usize) -> Result<(), String> {
-        shell(command, &[("SIZE", size.to_string())]).await
+    /// Starts it again; where there is no command, somebody else does.
+    pub async fn start(&self, lab: &mut Lab, seat: usize) -> Result<(), String> {
+        if self.arguments.start_command.is_some() {
+            return lab.pay().await;
+        }
+        lab.own().map_or(Ok(()), |own| own.start_one(seat))
+    }
+
+    /// Empties a member's disk.
+    pub async fn wipe(&self, lab: &mut Lab, seat: usize) -> Result<(), String> {
+        match (&self.arguments.wipe_command, lab.own()) {
+            (Some(command), _) => Errand::about(command, &lab.seats[seat]).run().await,
+            (None, Some(own)) => own.wipe(seat),
+            (None, None) => Err("nobody can empty a disk".to_owned()),
+        }
+    }
+
+    /// Asks for more members. The size before is owed.
+    pub async fn grow(&self, lab: &mut Lab, size: usize) -> Result<(), String> {
+        match (&self.arguments.scale_command, lab.own()) {
+            (Some(command), _) => {
+                lab.owe(Errand::scale(command, lab.seats.len()));
+                Errand::scale(command, size).run().await
+            }
+            (None, Some(own)) => own.scale(size),
+            (None, None) => Err("nobody can change the size".to_owned()),
+        }
+    }
+
+    /// Asks for as many as before.
+    pub async fn shrink(&self, lab: &mut Lab, size: usize) -> Result<(), String> {
+        if self.arguments.scale_command.is_some() {
+            return lab.pay().await;
+        }
+        lab.own().map_or(Ok(()), |own| own.scale(size))
+    }
+
+    /// Makes ready for a full disk: a member of the suite's own gets one that may be filled. Says whether it did, which leaves
+    /// the member without its data.
+    pub fn give_small_disk(&self, lab: &mut Lab, seat: usize) -> Result<bool, String> {
+        match lab.own() {
+            Some(own) if self.arguments.fill_command.is_none() => {
+                own.wipe_onto_small_disk(seat).map(|()| true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Fills a member's disk.
+    pub async fn fill(&self, lab: &mut Lab, seat: usize) -> Result<(), String> {
+        let given = (&self.arguments.fill_command, &self.arguments.free_command);
+        match (given, lab.own()) {
+            ((Some(fill), Some(free)), _) => {
+                let fill = Errand::about(fill, &lab.seats[seat]);
+                lab.owe(Errand::about(free, &lab.seats[seat]));
+                fill.run().await
+            }
+            (_, Some(own)) => own.fill_disk(seat),
+            _ => Err("nobody can fill a disk".to_owned()),
+        }
+    }
+
+    /// Gives the room back.
+    pub async fn free(&self, lab: &mut Lab, seat: usize) -> Result<(), String> {
+        if self.arguments.free_command.is_some() {
+            return lab.pay().await;
+        }
+        lab.own().map_or(Ok(()), |own| own.free_disk(seat))
+    }
+}
+
+/// A command, and what it is told.
+#[derive(Clone, Debug)]
+pub struct Errand {
+    command: String,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Errand {
+    /// About a member.
+    pub fn about(command: &str, seat: &Seat) -> Self {
+        Self {
+            command: command.to_owned(),
+            environment: vec![
+                ("MEMBER", seat.name.clone()),
+                ("ORDINAL", seat.ordinal.to_string()),
+            ],
+        }
+    }
+
+    /// About a size.
+    pub fn scale(command: &str, size: usize) -> Self {
+        Self {
+            command: command.to_owned(),
+            environment: vec![("SIZE", size.to_string())],
+        }
+    }
+
+    /// Runs it. What it prints goes to standard error.
+    pub async fn run(&self) -> Result<(), String> {
+        shell(&self.command, &self.environment).await
     }
 }
 
@@ -84,8 +187,8 @@ mod tests {
     /// Promise: the shell is told by variables, and a command that fails is a failure.
     #[tokio::test]
     async fn commands_are_told_whom_they_are_about() {
-        assert_eq!(Hands::scale("test \"$SIZE\" = 5", 5).await, Ok(()));
-        let failed = Hands::scale("exit 7", 5).await.expect_err("it fails");
+        assert_eq!(Errand::scale("test \"$SIZE\" = 5", 5).run().await, Ok(()));
+        let failed = Errand::scale("exit 7", 5).run().await.expect_err("it fails");
         assert!(failed.contains("code 7"), "{failed}");
     }
 }

@@ -38,11 +38,15 @@ pub struct Judged {
 }
 
 impl Load {
-    /// Starts the clients; each knows all members and begins with another one.
-    pub fn start(lab: &Lab, name: &str) -> Self {
+    /// Starts the clients; each knows all members but one that is spared and begins with another one.
+    pub fn start(lab: &Lab, name: &str, spared: Option<usize>) -> Self {
         let prefix = lab.key(name);
+        let seats = lab.others(spared.as_slice());
         let client = |writer: usize| -> Cluster {
-            let mut addresses: Vec<_> = lab.seats.iter().map(|seat| seat.address.clone()).collect();
+            let mut addresses: Vec<_> = seats
+                .iter()
+                .map(|seat| lab.seats[*seat].address.clone())
+                .collect();
             let by = writer % addresses.len();
             addresses.rotate_left(by);
             lab.cluster.at(addresses)

@@ -5,5 +5,5 @@ mod hands;
 mod load;
 mod stories;
 
-pub use hands::{Hands, HandsArguments};
+pub use hands::{Errand, Hands, HandsArguments};
 pub use stories::tell;

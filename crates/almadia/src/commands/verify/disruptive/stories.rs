@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::super::lab::{Lab, Leader};
 use super::super::lines::Test;
+use super::super::local::Own;
 use super::super::voice::Voice;
 use super::super::writing::{Fate, put};
 use super::hands::Hands;
 use super::load::Load;
-use crate::commands::fault::Exercise;
 
 /// A member that was killed or wiped is back within this (a lost disk of a million keys heals within two minutes).
 const RETURN_MAX: Duration = Duration::from_secs(120);
@@ -20,14 +20,16 @@ const SCALE_BY: usize = 2;
 /// Tells one disturbance.
 pub async fn tell(test: Test, lab: &mut Lab, voice: &mut Voice, hands: &Hands) -> Result<(), String> {
     let before = lab.leader().await?;
-    let load = Load::start(lab, test.key());
+    // Whose disk is full may refuse writes with a good reason.
+    let follower = lab.others(&[before.seat])[0];
+    let load = Load::start(lab, test.key(), (test == Test::FullDisk).then_some(follower));
     let began = Instant::now();
     let told = match test {
         Test::LeaderKilled => leader_killed(lab, voice, hands, before).await,
         Test::Partition => partition(lab, voice, before).await,
-        Test::LostDisk => lost_disk(lab, voice, hands, before).await,
+        Test::LostDisk => lost_disk(lab, voice, hands, follower).await,
         Test::Scale => scale(lab, voice, hands).await,
-        Test::FullDisk => full_disk(lab, voice, hands, before).await,
+        Test::FullDisk => full_disk(lab, voice, hands, before, follower).await,
         _ => unreachable!("the other tests are told elsewhere"),
     };
     if told.is_ok() {
@@ -63,14 +65,14 @@ async fn leader_killed(lab: &mut Lab, voice: &mut Voice, hands: &Hands, old: Lea
         ),
     )?;
     let killed = Instant::now();
-    kill(lab, hands, old.seat).await?;
+    hands.kill(lab, old.seat).await?;
     let new = lab.leader_without(old).await?;
     let (next, after_ms) = (&lab.seats[new.seat].name, killed.elapsed().as_millis());
     voice.tells_pair(
         format!("Lidera {next} en el mandato {}, {after_ms} ms después", new.term),
         format!("{next} leads in term {}, {after_ms} ms later", new.term),
     )?;
-    start(lab, hands, old.seat).await?;
+    hands.start(lab, old.seat).await?;
     lab.leader_within(RETURN_MAX).await?;
     voice.tells_pair(
         format!("{name} ha vuelto y sigue al líder"),
@@ -115,18 +117,14 @@ async fn partition(lab: &mut Lab, voice: &mut Voice, old: Leader) -> Result<(), 
 }
 
 /// A follower loses its disk: it comes back empty and gets everything from the others.
-async fn lost_disk(lab: &mut Lab, voice: &mut Voice, hands: &Hands, leader: Leader) -> Result<(), String> {
-    let Some(command) = &hands.arguments.wipe_command else {
-        return Err("nobody can empty a disk".to_owned());
-    };
-    let seat = lab.others(&[leader.seat])[0];
+async fn lost_disk(lab: &mut Lab, voice: &mut Voice, hands: &Hands, seat: usize) -> Result<(), String> {
     let name = lab.seats[seat].name.clone();
     voice.tells_pair(
         format!("{name} pierde su disco: vuelve sin datos"),
         format!("{name} loses its disk: it comes back without data"),
     )?;
     let wiped = Instant::now();
-    Hands::run(command, &lab.seats[seat]).await?;
+    hands.wipe(lab, seat).await?;
     // It may have another id now: it is a new member in the old one's seat.
     lab.find_seats_again(lab.seats.len(), RETURN_MAX).await?;
     let after_ms = wiped.elapsed().as_millis();
@@ -138,17 +136,19 @@ async fn lost_disk(lab: &mut Lab, voice: &mut Voice, hands: &Hands, leader: Lead
 
 /// The cluster grows and shrinks while clients write.
 async fn scale(lab: &mut Lab, voice: &mut Voice, hands: &Hands) -> Result<(), String> {
-    let Some(command) = &hands.arguments.scale_command else {
-        return Err("nobody can change the size".to_owned());
-    };
     let size = lab.seats.len();
-    for wanted in [size + SCALE_BY, size] {
+    let grown = size + SCALE_BY;
+    for wanted in [grown, size] {
         voice.tells_pair(
             format!("Pedimos {wanted} miembros"),
             format!("We ask for {wanted} members"),
         )?;
         let asked = Instant::now();
-        Hands::scale(command, wanted).await?;
+        if wanted == grown {
+            hands.grow(lab, grown).await?;
+        } else {
+            hands.shrink(lab, size).await?;
+        }
         lab.find_seats_again(wanted, RETURN_MAX).await?;
         let after_ms = asked.elapsed().as_millis();
         voice.tells_pair(
@@ -156,24 +156,34 @@ async fn scale(lab: &mut Lab, voice: &mut Voice, hands: &Hands) -> Result<(), St
             format!("There are {wanted} voters, {after_ms} ms later"),
         )?;
     }
-    Ok(())
+    // Whoever has left is stopped, as Kubernetes does.
+    lab.own().map_or(Ok(()), Own::stop_surplus)
 }
 
 /// A follower's disk is full: the others go on, and with room it catches up.
-async fn full_disk(lab: &mut Lab, voice: &mut Voice, hands: &Hands, leader: Leader) -> Result<(), String> {
-    let (Some(fill), Some(free)) = (&hands.arguments.fill_command, &hands.arguments.free_command) else {
-        return Err("nobody can fill a disk".to_owned());
-    };
-    let seat = lab.others(&[leader.seat])[0];
+async fn full_disk(
+    lab: &mut Lab,
+    voice: &mut Voice,
+    hands: &Hands,
+    leader: Leader,
+    seat: usize,
+) -> Result<(), String> {
     let name = lab.seats[seat].name.clone();
+    if hands.give_small_disk(lab, seat)? {
+        voice.tells_pair(
+            format!("{name} recibe un disco pequeño y vacío"),
+            format!("{name} gets a small empty disk"),
+        )?;
+        lab.find_seats_again(lab.seats.len(), RETURN_MAX).await?;
+    }
     voice.tells_pair(
         format!("Llenamos el disco de {name}"),
         format!("We fill the disk of {name}"),
     )?;
-    Hands::run(fill, &lab.seats[seat]).await?;
+    hands.fill(lab, seat).await?;
     let written = lab.write_three(leader.seat, "full").await;
     // Given back whatever came of it.
-    Hands::run(free, &lab.seats[seat]).await?;
+    hands.free(lab, seat).await?;
     let written = written?;
     voice.tells_pair(
         "Las escrituras siguen en los demás; devolvemos el espacio".to_owned(),
@@ -184,28 +194,4 @@ async fn full_disk(lab: &mut Lab, voice: &mut Voice, hands: &Hands, leader: Lead
         format!("{name} se ha puesto al día"),
         format!("{name} has caught up"),
     )
-}
-
-async fn kill(lab: &mut Lab, hands: &Hands, seat: usize) -> Result<(), String> {
-    if let Some(command) = &hands.arguments.kill_command {
-        return Hands::run(command, &lab.seats[seat]).await;
-    }
-    if let Some(own) = lab.own_cluster() {
-        own.kill(&[seat]);
-        return Ok(());
-    }
-    // The answer may be lost with the process: that it is gone shows when another leads.
-    let _ = lab.exercise(&[seat], Exercise::Crash).await;
-    Ok(())
-}
-
-async fn start(lab: &mut Lab, hands: &Hands, seat: usize) -> Result<(), String> {
-    if let Some(command) = &hands.arguments.start_command {
-        return Hands::run(command, &lab.seats[seat]).await;
-    }
-    match lab.own_cluster() {
-        Some(own) => own.start(seat).map_err(|error| error.to_string()),
-        // A supervisor starts it.
-        None => Ok(()),
-    }
 }
