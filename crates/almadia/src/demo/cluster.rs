@@ -204,20 +204,30 @@ impl LocalCluster {
         self.kill(&all);
     }
 
-    /// Asks a member to stop (SIGTERM) and waits for it.
+    /// Asks a member to stop (SIGTERM).
     ///
     /// # Errors
-    /// When it does not end in time; then it still runs.
-    pub fn stop(&mut self, ordinal: usize, limit: Duration) -> io::Result<ExitStatus> {
-        let member = &mut self.members[ordinal];
-        let Some(process) = &mut member.process else {
+    /// When it does not run.
+    pub fn ask_to_stop(&self, ordinal: usize) -> io::Result<()> {
+        let member = &self.members[ordinal];
+        let Some(process) = &member.process else {
             return Err(io::Error::other(format!("{} does not run", member.name)));
         };
         let id = i32::try_from(process.id())
             .ok()
             .and_then(rustix::process::Pid::from_raw);
         let id = id.ok_or_else(|| io::Error::other("a process id out of range"))?;
-        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        Ok(rustix::process::kill_process(id, rustix::process::Signal::TERM)?)
+    }
+
+    /// The same, and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not run, or does not end in time; then it still runs.
+    pub fn stop(&mut self, ordinal: usize, limit: Duration) -> io::Result<ExitStatus> {
+        self.ask_to_stop(ordinal)?;
+        let member = &mut self.members[ordinal];
+        let process = member.process.as_mut().expect("it was asked to stop");
         let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = process.try_wait()? {

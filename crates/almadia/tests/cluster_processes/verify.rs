@@ -215,9 +215,13 @@ async fn an_interrupted_run_heals_what_it_cut() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(suite.stdout.take().unwrap()).lines();
-    let seen = lines.map_while(Result::ok).any(|line| line == "Desconecto a: 2");
-    assert!(seen, "it did not get there");
+    let mut lines = BufReader::new(suite.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    assert!(
+        lines.any(|line| line == "Desconecto a: 2"),
+        "it did not get there"
+    );
     let isolated = |count| {
         let text = succeeded(&almadia_at(
             &deployment.urls[1..2],
@@ -249,6 +253,7 @@ async fn an_interrupted_run_heals_what_it_cut() {
         .unwrap();
     assert!(!suite.wait().unwrap().success());
     assert!(complaint.contains("interrupted"), "{complaint}");
+    assert_eq!(lines.last().as_deref(), Some("FAIL"));
     isolated(0).unwrap();
     deployment.caught_up().await;
 }
@@ -281,7 +286,7 @@ async fn without_exercises_the_disturbing_parts_are_left_out() {
     assert_eq!(deployment.leader_above(0).await, leader, "nobody was disturbed");
 }
 
-/// It can fail: a member that does not answer, and a test that nobody knows.
+/// It can fail: a member that does not answer, also where the test would cut members off; and a test that nobody knows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_is_down_fails_it() {
     let (mut deployment, leader) = Deployment::of_three().await;
@@ -295,6 +300,16 @@ async fn a_member_that_is_down_fails_it() {
         text.ends_with("FAIL\n") && !text.contains("Superado") && text.contains("FALLO"),
         "{text}"
     );
+    let cutting = almadia_at(alive, &["verify", "--only", "T3", "--lang", "en"]);
+    let text = String::from_utf8_lossy(&cutting.stdout).into_owned();
+    assert!(
+        text.contains("T3:FalloAnteriorElegirNuevoLider LEFT OUT"),
+        "{text}"
+    );
+    assert!(text.contains(FLAG) && text.ends_with("FAIL\n"), "{text}");
+    let nobody = almadia_at(&deployment.urls[dead..=dead], &["verify", "--timeout", "2s"]);
+    assert_ne!(nobody.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&nobody.stdout), "FAIL\n");
     let unknown = almadia_at(alive, &["verify", "--only", "T9"]);
     assert_eq!(unknown.status.code(), Some(2));
 }

@@ -7,7 +7,7 @@ use super::voice::Voice;
 /// All members start and answer; those that the suite started also stop cleanly, and start again.
 pub async fn start(lab: &mut Lab, _voice: &mut Voice) -> Result<(), String> {
     all_answer(lab).await?;
-    lab.restart_own()?;
+    lab.restart_own().await?;
     all_answer(lab).await
 }
 

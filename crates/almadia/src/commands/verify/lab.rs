@@ -143,11 +143,11 @@ impl Lab {
     }
 
     /// Stops the suite's own members and starts them again; does nothing to others.
-    pub fn restart_own(&mut self) -> Result<(), String> {
+    pub async fn restart_own(&mut self) -> Result<(), String> {
         let Some(own) = &mut self.own else {
             return Ok(());
         };
-        own.stop()?;
+        own.stop().await?;
         own.start()
     }
 
@@ -444,6 +444,8 @@ async fn seats(cluster: &Cluster) -> Result<Vec<Seat>, CommandError> {
             no_exercises: match asked.answer {
                 Ok(answer) if answer.enabled => None,
                 Ok(_) => Some("--enable-fault-injection".to_owned()),
+                // Who does not answer is not excused: the tests run, and say so.
+                Err(_) if asked.refusal.is_none() => None,
                 Err(reason) => Some(fault::explained(&reason)),
             },
         })

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use super::small_disk::{self, SmallDisk};
@@ -142,43 +142,49 @@ impl Own {
     }
 
     /// Stops those that have left, as Kubernetes does.
-    pub fn stop_surplus(&mut self) -> Result<(), String> {
-        self.stop_from(self.size)
+    pub async fn stop_surplus(&mut self) -> Result<(), String> {
+        self.stop_from(self.size).await
     }
 
     /// Stops all, one after the other, and says whose end was not a good one.
-    pub fn stop(&mut self) -> Result<(), String> {
-        self.stop_from(0)
+    pub async fn stop(&mut self) -> Result<(), String> {
+        self.stop_from(0).await
     }
 
-    fn stop_from(&mut self, first: usize) -> Result<(), String> {
+    async fn stop_from(&mut self, first: usize) -> Result<(), String> {
         for ordinal in first..MEMBERS_MAX {
             if self.cluster.is_running(ordinal) {
-                self.stop_one(ordinal)?;
+                self.stop_one(ordinal).await?;
             }
         }
         Ok(())
     }
 
-    fn stop_one(&mut self, ordinal: usize) -> Result<(), String> {
-        let stopped = self.cluster.stop(ordinal, STOP_MAX);
-        let status = stopped.map_err(|error| error.to_string())?;
+    async fn stop_one(&mut self, ordinal: usize) -> Result<(), String> {
+        let asked = self.cluster.ask_to_stop(ordinal);
+        asked.map_err(|error| error.to_string())?;
+        let status = self.end_of(ordinal).await?;
         if !status.success() {
             return Err(format!("almadia-{ordinal} did not stop cleanly: {status}"));
         }
         Ok(())
     }
 
-    /// Waits until a process that was asked to die has died.
-    pub fn has_died(&mut self, ordinal: usize) -> Result<(), String> {
+    /// Waits until a process has ended; others go on meanwhile, the clients among them.
+    pub async fn end_of(&mut self, ordinal: usize) -> Result<ExitStatus, String> {
         let deadline = Instant::now() + STOP_MAX;
-        while self.cluster.is_running(ordinal) {
-            if Instant::now() >= deadline {
-                return Err(format!("almadia-{ordinal} lives on"));
+        loop {
+            if let Some(status) = self.cluster.exit_status(ordinal) {
+                return Ok(status);
             }
-            std::thread::sleep(PAUSE);
+            if Instant::now() >= deadline {
+                return Err(format!(
+                    "almadia-{ordinal} did not end within {} s",
+                    STOP_MAX.as_secs()
+                ));
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        Ok(())
     }
 
     /// Ends the processes; removes the data unless it may tell what went wrong.

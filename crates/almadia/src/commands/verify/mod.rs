@@ -80,18 +80,35 @@ struct Done {
     took_ms: u64,
 }
 
-/// Runs the command; prints each line when it is true.
+/// Runs the command; prints each line when it is true. The last one is PASS or FAIL, whatever happens.
 pub async fn run(
     arguments: &VerifyArguments,
     output: Output,
     cluster: &Cluster,
 ) -> Result<Report, CommandError> {
     let chosen = choose(arguments)?;
+    let mut voice = Voice::new(arguments.lang, output);
+    let ended = verify(&chosen, arguments, cluster, &mut voice).await;
+    let done = match ended {
+        Ok(done) => done,
+        Err(error) => {
+            voice.ends(false)?;
+            return Err(error);
+        }
+    };
+    report(&done, &mut voice)
+}
+
+async fn verify(
+    chosen: &[Test],
+    arguments: &VerifyArguments,
+    cluster: &Cluster,
+    voice: &mut Voice,
+) -> Result<Vec<Done>, CommandError> {
     let hands = Hands {
         arguments: arguments.hands.clone(),
     };
     let mut interrupt = Interrupt::new()?;
-    let mut voice = Voice::new(arguments.lang, output);
     let mut lab = if arguments.local {
         Lab::of_own(Own::plan()?)?
     } else {
@@ -99,15 +116,14 @@ pub async fn run(
     };
     let mut done = Vec::new();
     let ended = tokio::select! {
-        ended = run_all(&chosen, &mut lab, &mut voice, &hands, &mut done) => ended,
+        ended = run_all(chosen, &mut lab, voice, &hands, &mut done) => ended,
         _ = interrupt.wait() => Err(CommandError::failed("interrupted; what was broken is mended")),
     };
     lab.mend().await;
     lab.sweep().await;
     let failed = ended.is_err() || done.iter().any(|done| matches!(done.outcome, Outcome::Failed(_)));
     lab.end_own(failed);
-    ended?;
-    report(&done, &mut voice)
+    ended.map(|()| done)
 }
 
 fn choose(arguments: &VerifyArguments) -> Result<Vec<Test>, CommandError> {

@@ -89,7 +89,7 @@ impl Voice {
         self.tells(format!("{name} {left_out}: {reason}"))
     }
 
-    /// The end.
+    /// The end of a run that was not broken off.
     pub fn sums_up(
         &mut self,
         passed: usize,
@@ -102,6 +102,11 @@ impl Voice {
             Language::En => format!("passed: {passed}, left out: {left_out}, failed: {failed}"),
         };
         self.tells(text)?;
+        self.ends(is_passed)
+    }
+
+    /// The last word.
+    pub fn ends(&mut self, is_passed: bool) -> Result<(), CommandError> {
         self.tells(if is_passed { "PASS" } else { "FAIL" }.to_owned())
     }
 }

@@ -53,7 +53,10 @@ impl Hands {
         }
         // The answer may be lost with the process: that it is gone shows when another leads.
         let _ = lab.exercise(&[seat], Exercise::Crash).await;
-        lab.own().map_or(Ok(()), |own| own.has_died(seat))
+        match lab.own() {
+            Some(own) => own.end_of(seat).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Starts it again; where there is no command, somebody else does.

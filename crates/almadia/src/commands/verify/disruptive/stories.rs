@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::super::lab::{Lab, Leader};
 use super::super::lines::Test;
-use super::super::local::Own;
 use super::super::voice::Voice;
 use super::super::writing::{Fate, put};
 use super::hands::Hands;
@@ -157,7 +156,10 @@ async fn scale(lab: &mut Lab, voice: &mut Voice, hands: &Hands) -> Result<(), St
         )?;
     }
     // Whoever has left is stopped, as Kubernetes does.
-    lab.own().map_or(Ok(()), Own::stop_surplus)
+    match lab.own() {
+        Some(own) => own.stop_surplus().await,
+        None => Ok(()),
+    }
 }
 
 /// A follower's disk is full: the others go on, and with room it catches up.
