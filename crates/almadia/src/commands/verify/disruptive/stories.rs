@@ -72,7 +72,10 @@ async fn leader_killed(lab: &mut Lab, voice: &mut Voice, hands: &Hands, old: Lea
         format!("{next} leads in term {}, {after_ms} ms later", new.term),
     )?;
     hands.start(lab, old.seat).await?;
-    lab.leader_within(RETURN_MAX).await?;
+    let back = lab.leader_within(RETURN_MAX).await;
+    back.map_err(|reason| {
+        format!("{name} did not come back; where no supervisor starts it, give --start-command: {reason}")
+    })?;
     voice.tells_pair(
         format!("{name} ha vuelto y sigue al líder"),
         format!("{name} is back and follows"),
