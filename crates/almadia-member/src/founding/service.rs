@@ -206,6 +206,17 @@ impl FoundingService {
         }
     }
 
+    /// Shows itself to every peer once, and hangs up. Whoever knows this member as removed says so in the handshake.
+    pub async fn show_itself(&self) {
+        let peers: Vec<InitialPeer> = self.notebook().peers().cloned().collect();
+        let mut shown = JoinSet::new();
+        for peer in peers {
+            let dialed = self.inner.network.dial(address_of(&peer), Lane::Founding);
+            shown.spawn(async move { drop(timeout(CONVERSATION_MAX, dialed).await) });
+        }
+        while shown.join_next().await.is_some() {}
+    }
+
     /// Answers the questions of one accepted pipe of [`Lane::Founding`]; returns when the conversation is over.
     pub async fn serve(&self, pipe: Pipe) {
         match timeout(CONVERSATION_MAX, self.converse(pipe)).await {
@@ -272,12 +283,7 @@ impl FoundingService {
     }
 
     async fn question(&self, peer: &InitialPeer) -> Result<(), Broken> {
-        let address = PeerAddress {
-            member: MemberId(0),
-            name: peer.name.clone(),
-            urls: peer.peer_urls.clone(),
-        };
-        let dialed = self.inner.network.dial(address, Lane::Founding).await;
+        let dialed = self.inner.network.dial(address_of(peer), Lane::Founding).await;
         let mut pipe = dialed.map_err(|error| Broken::World(error.to_string()))?;
         // Another peer may have let us in meanwhile.
         if self.founded().is_some() {
@@ -388,6 +394,15 @@ impl FoundingService {
             .notebook
             .lock()
             .expect("nobody panics while holding the notebook")
+    }
+}
+
+/// Whoever is called so; its id is not known.
+fn address_of(peer: &InitialPeer) -> PeerAddress {
+    PeerAddress {
+        member: MemberId(0),
+        name: peer.name.clone(),
+        urls: peer.peer_urls.clone(),
     }
 }
 

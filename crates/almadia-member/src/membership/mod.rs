@@ -6,6 +6,7 @@
 //! whole of it is told in `docs/internals/membership.md`.
 
 mod admission;
+pub mod forlorn;
 mod own;
 pub(crate) mod question;
 pub mod reconcile;

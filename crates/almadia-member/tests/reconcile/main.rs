@@ -4,6 +4,8 @@
 
 mod pods;
 
+use almadia_disk::MemDisk;
+use almadia_member::identity::Identity;
 use pods::{Pods, get};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -295,4 +297,28 @@ async fn all_are_killed_at_once() {
             round.to_string().as_bytes()
         );
     }
+}
+
+/// A pod is let in and taken out before it has any of the log, because the size has changed back: it knows nobody, and nobody
+/// calls on it. It shows itself, is told, and does not wait for ever.
+#[tokio::test(start_paused = true)]
+async fn who_was_taken_out_before_it_had_anything_is_told() {
+    let mut pods = Pods::of(1).await;
+    pods.put("k", "v").await;
+    pods.wish(2);
+    pods.start(1);
+    while !has_cluster(&pods.disks[&1]) {
+        sleep(Duration::from_millis(1)).await;
+    }
+    pods.kill(1).await;
+    pods.wish(1);
+    pods.size_is(1).await;
+    let run = pods.start(1);
+    pods.until("it is told to leave", |pods| pods.was_told_to_leave(run))
+        .await;
+}
+
+fn has_cluster(disk: &MemDisk) -> bool {
+    let identity = Identity::load(disk).unwrap();
+    identity.is_some_and(|identity| identity.is_founded())
 }

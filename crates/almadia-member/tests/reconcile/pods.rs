@@ -6,6 +6,7 @@ use almadia_consensus::{DialError, Dialing, KeeperHandle, Lane, PeerAddress, Pee
 use almadia_disk::{Disk, MemDisk};
 use almadia_member::founding::{FoundingContext, FoundingService, InitialPeer, InitialState};
 use almadia_member::identity::Identity;
+use almadia_member::membership::forlorn::look_around;
 use almadia_member::membership::reconcile::{Reconciling, Roll};
 use almadia_member::naming::Naming;
 use almadia_member::{Ingredients, Limits, Member, MemberInfo, Settings};
@@ -82,15 +83,19 @@ fn connect(net: &Shared, run: Run, to: &PeerAddress, lane: Lane) -> Option<Pipe>
     let from = shared.runs.get(&run)?.founding.identity();
     let there = shared.runs.get(&target)?;
     let (founding, member) = (there.founding.clone(), there.member.clone());
-    if lane == Lane::Founding && founding.identity().name != to.name {
+    let is_meant = match (&member, lane) {
+        (_, Lane::Founding) => founding.identity().name == to.name,
+        (member, _) => member.as_ref()?.id() == to.member,
+    };
+    if !is_meant {
         return None;
     }
-    if lane != Lane::Founding {
-        let member = member.as_ref().filter(|member| member.id() == to.member)?;
-        if member.is_removed(from.member) {
-            shared.runs.get_mut(&run)?.was_told_to_leave = true;
-            return None;
-        }
+    if member
+        .as_ref()
+        .is_some_and(|member| member.is_removed(from.member))
+    {
+        shared.runs.get_mut(&run)?.was_told_to_leave = true;
+        return None;
     }
     let (near, near_end) = Pipe::pair();
     let (far, far_end) = Pipe::pair();
@@ -434,6 +439,7 @@ impl Life {
             wished: self.wished,
         });
         self.founding.admit_by(Arc::new(member.clone()));
+        tokio::spawn(look_around(member.clone(), self.founding.clone()));
         if let Some(running) = look(&self.net).runs.get_mut(&run) {
             running.member = Some(member);
         }

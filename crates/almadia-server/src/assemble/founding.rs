@@ -9,6 +9,7 @@ use almadia_disk::Disk;
 use almadia_member::Member;
 use almadia_member::founding::{FoundingContext, FoundingService, InitialPeer};
 use almadia_member::identity::Identity;
+use almadia_member::membership::forlorn::look_around;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tracing::debug;
@@ -79,6 +80,7 @@ impl Doorman {
             panic!("a process has one member")
         };
         self.founding.admit_by(Arc::new(member.clone()));
+        tokio::spawn(look_around(member.clone(), self.founding.clone()));
         for accepted in waiting {
             member.accept(accepted.lane, accepted.from, accepted.pipe);
         }

@@ -9,6 +9,7 @@ use almadia_member::hello::{
     FirstFrame, Hello, HelloRefusal, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, check, decode,
 };
 use almadia_member::identity::Identity;
+use almadia_member::membership::forlorn::look_around;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::runtime::Handle;
@@ -115,6 +116,8 @@ impl Door {
     pub fn open(&self, member: &Member) {
         let before = std::mem::replace(&mut *self.hall(), Hall::Open(member.clone()));
         self.founding.admit_by(Arc::new(member.clone()));
+        self.handle
+            .spawn(look_around(member.clone(), self.founding.clone()));
         if let Hall::Waiting(waiting) = before {
             for (lane, from, pipe) in waiting {
                 member.accept(lane, from, pipe);
