@@ -31,7 +31,7 @@ pub use change::{ChangeError, MemberChange, Roster, Rostered};
 pub use consensus::{Consensus, Ended, Parts, Progress, ReadIndexError, Standing};
 pub use keeper::{KeeperGone, KeeperHandle};
 pub use leader_lease::Leads;
-pub use membership::{MemberInfo, Membered};
+pub use membership::{BadMembership, Charter, MemberInfo, Membered, read_membership_entry};
 pub use network::{
     DialError, Dialing, FRAME_BYTES_MAX, Lane, PIPE_FRAMES_MAX, PeerAddress, PeerNetwork, Pipe,
 };

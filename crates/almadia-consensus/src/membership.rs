@@ -141,6 +141,31 @@ pub fn decode(bytes: &Bytes, checksum: u32) -> Result<RaftMembership, BadMembers
     from_wire(wire)
 }
 
+/// What a membership entry says, for whoever looks at a log from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charter {
+    /// The sets of voters: two while a joint change is under way.
+    pub voters: Vec<BTreeSet<MemberId>>,
+    /// Everyone.
+    pub members: BTreeMap<MemberId, MemberInfo>,
+}
+
+/// Reads a membership entry.
+///
+/// # Errors
+/// [`BadMembership`].
+pub fn read_membership_entry(bytes: &Bytes, checksum: u32) -> Result<Charter, BadMembership> {
+    let membership = decode(bytes, checksum)?;
+    let set = |set: &BTreeSet<u64>| set.iter().copied().map(MemberId).collect();
+    Ok(Charter {
+        voters: membership.get_joint_config().iter().map(set).collect(),
+        members: membership
+            .nodes()
+            .map(|(id, info)| (MemberId(*id), info.clone()))
+            .collect(),
+    })
+}
+
 /// The bytes by which the store carries a membership with its position, after the bytes it carried `before`: whoever is in
 /// those and not in the new ones has been removed. A function of the log alone. It is never empty.
 pub fn encode_stored(stored: &RaftStoredMembership, before: &Bytes) -> Bytes {

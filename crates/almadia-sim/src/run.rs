@@ -10,6 +10,7 @@ use crate::clients::{Clients, Manner};
 use crate::faults::{self, Applier, Planned};
 use crate::history::{History, Outcome, Range, Request, Span};
 use crate::trace::Trace;
+use crate::world::set::{PODS_MAX, SPARE};
 use crate::world::{Beginning, World};
 use almadia_member::Settings;
 use std::collections::BTreeMap;
@@ -27,6 +28,16 @@ const WELL_MS: u64 = 60_000;
 /// Whoever is asked for something when everything is well answers within this.
 const ANSWER_MS: u64 = 5_000;
 
+/// Seeds come in rounds of so many.
+const ROUND: u64 = 20;
+
+/// These of each round have members that come and go by themselves.
+const SETS: std::ops::RangeInclusive<u64> = 12..=14;
+
+/// Where there is a majority, a set is as large as is wished within this: for each ordinal there may be one to take out, one to
+/// let in, and a new leader waits before it does anything.
+const WHOLE_MS: u64 = 60_000;
+
 /// What a run is to be like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -34,6 +45,8 @@ pub struct Plan {
     pub seed: u64,
     /// Members at the beginning.
     pub size: usize,
+    /// They are pods of a set, which come and go by themselves.
+    pub is_set: bool,
     /// Faults may happen until then.
     pub until_ms: u64,
     /// The faults, in the order of their times.
@@ -43,14 +56,39 @@ pub struct Plan {
 impl Plan {
     /// What a seed makes of it.
     pub fn draw(seed: u64, until_ms: u64) -> Self {
+        if SETS.contains(&(seed % ROUND)) {
+            return Self::draw_for_set(seed, until_ms);
+        }
         let mut chance = Chance::new(seed, "plan");
         let size = *chance.pick(&[1, 3, 3, 3, 3, 3, 5, 5, 7]);
         let faults = faults::draw(seed, size, machines(size), QUIET_MS, until_ms);
         Self {
             seed,
             size,
+            is_set: false,
             until_ms,
             faults,
+        }
+    }
+
+    /// A set of pods, which is disturbed from the first moment on.
+    fn draw_for_set(seed: u64, until_ms: u64) -> Self {
+        let mut chance = Chance::new(seed, "set plan");
+        let size = *chance.pick(&[1, 3, 3, 3, 5]);
+        Self {
+            seed,
+            size,
+            is_set: true,
+            until_ms,
+            faults: faults::draw_for_set(seed, size, until_ms),
+        }
+    }
+
+    /// Machines that may have a member besides those that have one at the beginning.
+    fn spare(&self) -> usize {
+        match self.is_set {
+            true => PODS_MAX + SPARE - self.size,
+            false => machines(self.size) - self.size,
         }
     }
 }
@@ -92,6 +130,8 @@ struct Run {
     clients: Clients,
     applier: Applier,
     observer: Observer,
+    /// How many pods a set is to have in the end.
+    last_size: u32,
     failures: Vec<Failure>,
 }
 
@@ -125,7 +165,8 @@ fn run_into(plan: &Plan, trace: Trace) -> Report {
     let beginning = Beginning {
         seed: plan.seed,
         size: plan.size,
-        spare: machines(plan.size) - plan.size,
+        spare: plan.spare(),
+        is_set: plan.is_set,
         request_limit: Duration::from_millis(*chance.pick(&[1_500, 3_000, 7_000])),
         settings: Settings::default(),
     };
@@ -141,7 +182,8 @@ fn run_into(plan: &Plan, trace: Trace) -> Report {
         world,
         clients,
         applier,
-        observer: Observer::default(),
+        observer: Observer::new(plan.is_set),
+        last_size: *chance.pick(&[1, 3, 5]),
         failures: Vec::new(),
     };
     run.until(plan.until_ms);
@@ -200,6 +242,9 @@ impl Run {
         self.applier.stop(&mut self.world);
         let now_ms = self.world.now_ms();
         self.world.trace.tell(now_ms, "the faults stop".to_owned());
+        if self.world.set.is_some() {
+            self.become_whole();
+        }
         if !self.until_holds(WELL_MS, |run| run.applier.is_idle() && run.is_everybody_up()) {
             return self.fail("liveness", format!("not everybody is up: {}", self.standings()));
         }
@@ -226,6 +271,32 @@ impl Run {
             for finding in check_all(&recorded.history, bounds) {
                 self.fail(finding.promise.name(), finding.what);
             }
+        }
+    }
+
+    /// A set becomes as large as was wished last; and, now that all is quiet, as large as is wished then.
+    fn become_whole(&mut self) {
+        let is_whole = |run: &Run| {
+            let set = run.world.set.as_ref();
+            set.is_some_and(|set| set.is_whole(&run.world.hosts))
+        };
+        if !self.until_holds(WHOLE_MS, is_whole) {
+            // Pods that could not leave in time are voters and are not there: without a majority their set stands still until
+            // they are wished for again, as the manual says.
+            if self.has_leader() {
+                return self.fail("whole", format!("it has a leader: {}", self.standings()));
+            }
+            faults::scale(&mut self.world, PODS_MAX as u32);
+            if !self.until_holds(WHOLE_MS, is_whole) {
+                return self.fail("whole", format!("all are there: {}", self.standings()));
+            }
+        }
+        faults::scale(&mut self.world, self.last_size);
+        if !self.until_holds(WHOLE_MS, is_whole) {
+            self.fail(
+                "whole",
+                format!("{} are wished: {}", self.last_size, self.standings()),
+            );
         }
     }
 

@@ -42,6 +42,18 @@ pub const ALL: &[(&str, &str)] = &[
         include_str!("../scenarios/joint-change-interrupted.txt"),
     ),
     (
+        "a-set-grows-and-shrinks",
+        include_str!("../scenarios/a-set-grows-and-shrinks.txt"),
+    ),
+    (
+        "a-lost-disk-in-a-set",
+        include_str!("../scenarios/a-lost-disk-in-a-set.txt"),
+    ),
+    (
+        "the-old-pod-runs-on",
+        include_str!("../scenarios/the-old-pod-runs-on.txt"),
+    ),
+    (
         "snapshot-interrupted",
         include_str!("../scenarios/snapshot-interrupted.txt"),
     ),
@@ -59,6 +71,7 @@ impl Scenario {
             plan: Plan {
                 seed: 1,
                 size: 3,
+                is_set: false,
                 until_ms: 20_000,
                 faults: Vec::new(),
             },
@@ -84,6 +97,10 @@ impl Scenario {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["seed", number] => self.plan.seed = parse(number)?,
+            ["pods", number] => {
+                self.plan.size = parse(number)? as usize;
+                self.plan.is_set = true;
+            }
             ["members", number] => self.plan.size = parse(number)? as usize,
             ["until", ms] => self.plan.until_ms = parse(ms)?,
             ["at", ms, rest @ ..] => {
@@ -171,6 +188,28 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
         ["transfer", "to", host] => Fault::Transfer { to: machine(host)? },
         ["purge", host] => Fault::Purge { host: machine(host)? },
         ["replace", host] => Fault::Replace { host: machine(host)? },
+        ["scale", "to", size] => Fault::Scale {
+            size: parse(size)? as u32,
+        },
+        ["lose", host, "for", ms] => Fault::LosePod {
+            ordinal: machine(host)?,
+            down_ms: parse(ms)?,
+        },
+        ["move", host, "unknown", "for", ms] => Fault::MovePod {
+            ordinal: machine(host)?,
+            down_ms: 500,
+            stale_ms: parse(ms)?,
+        },
+        ["give-up", host, "for", ms] => Fault::Namesake {
+            ordinal: machine(host)?,
+            is_cut: true,
+            for_ms: parse(ms)?,
+        },
+        ["swap", one, other, "for", ms] => Fault::SwapVolumes {
+            one: machine(one)?,
+            other: machine(other)?,
+            for_ms: parse(ms)?,
+        },
         ["grow"] => Fault::Grow,
         ["shrink", host] => Fault::Shrink { host: machine(host)? },
         _ => return Err(format!("no such fault: {}", words.join(" "))),

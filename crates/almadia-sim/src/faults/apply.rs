@@ -6,7 +6,7 @@ use crate::chance::Chance;
 use crate::clients::recorder::Recorder;
 use crate::history::Disturbance;
 use crate::world::World;
-use crate::world::host::{DiskPace, Event, Power};
+use crate::world::host::{DiskPace, Event, PLENTY_BYTES, Power};
 use crate::world::life::Ending;
 use crate::world::net::{Net, Weather};
 use almadia_command::MemberId;
@@ -14,20 +14,32 @@ use almadia_disk::{Disk, Failure, Fault as DiskFault, Loss, Operation};
 use almadia_member::founding::InitialState;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A volume of this size is large enough for everything.
-const PLENTY_BYTES: u64 = 1 << 40;
+/// No run lasts so long.
+const FOR_EVER_US: u64 = 1 << 40;
 
 /// A fault and what it leaves behind last no longer than this.
 const DISTURBED_MS: u64 = 14_000;
 
 /// What is to be taken back.
 #[derive(Clone, Debug)]
-enum Undo {
+pub(super) enum Undo {
     Cuts(Vec<(usize, usize)>),
     Weather,
     Pace(usize),
     Capacity(usize),
     Clock(usize),
+    /// A machine learns where the pod of an ordinal is by now.
+    Name {
+        dialer: usize,
+        ordinal: usize,
+    },
+    /// The platform's API answers again.
+    Api,
+    /// Two pods get their own volumes back.
+    Volumes {
+        one: usize,
+        other: usize,
+    },
     /// Somebody looks whether the machine's disk is still good, by starting its process anew.
     Inspection(usize),
 }
@@ -41,7 +53,7 @@ pub struct Applier {
     next: usize,
     undo: Vec<(u64, Undo)>,
     operator: Operator,
-    chance: Chance,
+    pub(super) chance: Chance,
     /// How often each kind was done.
     pub done: BTreeMap<&'static str, u64>,
     /// How many cuts hold each direction.
@@ -52,10 +64,13 @@ pub struct Applier {
     damaged: BTreeMap<usize, Option<MemberId>>,
     /// Those of them whose process was started anew: if it comes up, all is well.
     inspected: BTreeSet<usize>,
+    /// The ordinal that has lost its volume, until all is well again: more than one is more than a majority can bear.
+    pub(super) sick: Option<usize>,
     members_min: usize,
     /// Machines that had members at the beginning.
     size: usize,
     began_ms: Vec<(u64, &'static str)>,
+    is_set: bool,
 }
 
 impl Applier {
@@ -75,9 +90,11 @@ impl Applier {
             at_once_max: 0,
             damaged: BTreeMap::new(),
             inspected: BTreeSet::new(),
+            sick: None,
             members_min: 3,
             size: world.hosts.iter().filter(|host| host.power != Power::Off).count(),
             began_ms: Vec::new(),
+            is_set: world.set.is_some(),
         }
     }
 
@@ -90,7 +107,11 @@ impl Applier {
     pub fn disturbances(&self) -> Vec<Disturbance> {
         let each = self.began_ms.iter().map(|(at_ms, kind)| Disturbance {
             from_us: at_ms * 1000,
-            until_us: (at_ms + DISTURBED_MS) * 1000,
+            // A set may be without a majority until its pods are wished for again.
+            until_us: match self.is_set {
+                true => FOR_EVER_US,
+                false => (at_ms + DISTURBED_MS) * 1000,
+            },
             what: (*kind).to_owned(),
         });
         each.collect()
@@ -121,6 +142,7 @@ impl Applier {
             host.power = Power::On { start_ms: now_ms };
             self.damaged.remove(&machine);
         }
+        self.look_at_set(world);
         let damaged = &mut self.damaged;
         self.inspected.retain(|machine| {
             let is_well = world.hosts[*machine].member().is_some();
@@ -151,6 +173,9 @@ impl Applier {
             self.take_back(undo, world);
         }
         world.net.heal();
+        if let Some(set) = &mut world.set {
+            set.end_ghosts();
+        }
         let now_ms = world.now_ms();
         for index in 0..world.hosts.len() {
             let host = &mut world.hosts[index];
@@ -177,6 +202,9 @@ impl Applier {
             Undo::Weather => world.net.set_weather(Weather::default()),
             Undo::Pace(host) => world.hosts[host].pace = DiskPace::default(),
             Undo::Inspection(machine) => self.inspect(machine, world),
+            Undo::Name { dialer, ordinal } => super::platform::point(world, dialer, ordinal),
+            Undo::Api => super::platform::api_answers(world),
+            Undo::Volumes { one, other } => super::platform::swap(world, one, other),
             Undo::Capacity(host) => world.hosts[host].disk.set_capacity(PLENTY_BYTES),
             Undo::Clock(host) => {
                 let now_ms = world.now_ms();
@@ -194,11 +222,11 @@ impl Applier {
         self.inspected.insert(machine);
     }
 
-    fn later(&mut self, world: &World, for_ms: u64, undo: Undo) {
+    pub(super) fn later(&mut self, world: &World, for_ms: u64, undo: Undo) {
         self.undo.push((world.now_ms() + for_ms, undo));
     }
 
-    fn cut(&mut self, world: &World, cuts: Vec<(usize, usize)>, for_ms: u64) {
+    pub(super) fn cut(&mut self, world: &World, cuts: Vec<(usize, usize)>, for_ms: u64) {
         for cut in &cuts {
             *self.cuts.entry(*cut).or_default() += 1;
             world.net.cut(cut.0, cut.1, true);
@@ -217,9 +245,7 @@ impl Applier {
                     return false;
                 }
                 host.kill(&net);
-                host.power = Power::On {
-                    start_ms: now_ms + down_ms,
-                };
+                host.start_again(now_ms + down_ms);
             }
             Fault::PowerLoss { host, loss, down_ms } => return lose_power(world, &net, host, loss, down_ms),
             Fault::PowerLossAll { loss, down_ms } => {
@@ -325,6 +351,12 @@ impl Applier {
                 self.damaged.insert(host, world.hosts[host].member_id());
                 self.replace(host, world);
             }
+            Fault::Scale { .. }
+            | Fault::LosePod { .. }
+            | Fault::MovePod { .. }
+            | Fault::Namesake { .. }
+            | Fault::SwapVolumes { .. }
+            | Fault::ApiDown { .. } => return self.apply_to_set(fault, world),
             Fault::Grow => return self.grow(world),
             Fault::Shrink { host } => return self.shrink(world, host),
             _ => unreachable!("the others are done above"),
@@ -334,7 +366,10 @@ impl Applier {
 
     /// Whether all others are well and this machine's member is known, so that losing it is bearable.
     fn may_damage(&self, world: &World, machine: usize) -> bool {
-        self.damaged.is_empty() && self.operator.is_idle() && world.hosts[machine].member_id().is_some()
+        world.set.is_none()
+            && self.damaged.is_empty()
+            && self.operator.is_idle()
+            && world.hosts[machine].member_id().is_some()
     }
 
     fn damage(&mut self, fault: &Fault, world: &mut World, net: &Net) -> bool {
@@ -392,7 +427,7 @@ impl Applier {
         else {
             return false;
         };
-        if !self.operator.is_idle() || !self.damaged.is_empty() {
+        if world.set.is_some() || !self.operator.is_idle() || !self.damaged.is_empty() {
             return false;
         }
         self.damaged.insert(machine, None);
@@ -405,7 +440,11 @@ impl Applier {
         let Some(id) = world.hosts[machine].member_id() else {
             return false;
         };
-        if on <= self.members_min || !self.operator.is_idle() || !self.damaged.is_empty() {
+        if world.set.is_some()
+            || on <= self.members_min
+            || !self.operator.is_idle()
+            || !self.damaged.is_empty()
+        {
             return false;
         }
         self.operator.wants(Job::Remove(machine, id));
@@ -429,7 +468,7 @@ fn lose_power(world: &mut World, net: &Net, machine: usize, loss: Loss, down_ms:
         return false;
     }
     host.lose_power(net, loss);
-    host.power = Power::On { start_ms };
+    host.start_again(start_ms);
     true
 }
 

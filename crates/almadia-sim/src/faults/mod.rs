@@ -5,9 +5,13 @@ mod apply;
 mod directed;
 mod draw;
 mod operator;
+mod platform;
+mod sets;
 
 pub use apply::Applier;
 pub use draw::draw;
+pub use platform::scale;
+pub use sets::draw as draw_for_set;
 
 use almadia_disk::Loss;
 use std::fmt;
@@ -80,6 +84,26 @@ pub enum Fault {
     Grow,
     /// A member is removed.
     Shrink { host: usize },
+    /// A set is to have another size.
+    Scale { size: u32 },
+    /// The pod of an ordinal loses its volume and starts again with an empty one.
+    LosePod { ordinal: usize, down_ms: u64 },
+    /// The pod of an ordinal comes back on another machine, with its volume; others learn of it up to `stale_ms` later.
+    MovePod {
+        ordinal: usize,
+        down_ms: u64,
+        stale_ms: u64,
+    },
+    /// A pod is given up while its machine still runs it, cut off or not, and its namesake starts elsewhere, empty.
+    Namesake {
+        ordinal: usize,
+        is_cut: bool,
+        for_ms: u64,
+    },
+    /// Two pods are started with each other's volumes.
+    SwapVolumes { one: usize, other: usize, for_ms: u64 },
+    /// Nobody says how many members there are to be.
+    ApiDown { for_ms: u64 },
 }
 
 /// Machines from here on are counted from the one that leads when the fault begins: for scenarios and directed seeds.
@@ -145,6 +169,13 @@ impl Fault {
             Fault::Replace { .. } => "disk lost and replaced",
             Fault::Grow => "member added",
             Fault::Shrink { .. } => "member removed",
+            Fault::Scale { .. } => "set scaled",
+            Fault::LosePod { .. } => "pod's disk lost",
+            Fault::MovePod { .. } => "pod moved, stale names",
+            Fault::Namesake { is_cut: true, .. } => "old pod runs on, cut off",
+            Fault::Namesake { .. } => "old pod runs on",
+            Fault::SwapVolumes { .. } => "volumes swapped",
+            Fault::ApiDown { .. } => "no wished size",
         }
     }
 }

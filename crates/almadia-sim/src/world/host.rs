@@ -15,10 +15,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// A supervisor starts a process that has ended after this.
 const RESTART_MS: u64 = 300;
+
+/// A volume of this size is large enough for everything.
+pub const PLENTY_BYTES: u64 = 1 << 40;
+
+/// A pod that was told to stop is killed after this.
+const GRACE_MS: u64 = 10_000;
 
 /// How a disk behaves.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +61,8 @@ struct Life {
     /// So much more at its next turn.
     leap_ms: u64,
     stopping: Option<tokio::task::JoinHandle<()>>,
+    /// The signal that asks the process of a pod to stop.
+    stop: watch::Sender<bool>,
     writer: Option<Writer>,
     /// A written group is being synced until then.
     sync_at_ms: Option<u64>,
@@ -77,8 +86,22 @@ pub enum Power {
         /// When it is started, if it is not running.
         start_ms: u64,
     },
+    /// Its pod was told to stop and is not started again; at that time it is killed.
+    Ending {
+        /// When.
+        kill_ms: u64,
+    },
     /// Down until somebody turns it on again.
     Off,
+}
+
+/// A disk that can be moved from machine to machine.
+#[derive(Clone)]
+pub struct Volume {
+    /// What is on it.
+    pub disk: MemDisk,
+    /// No other disk of the world is called so: the machine that had it first, and how many it had had until then.
+    pub name: (usize, u64),
 }
 
 /// A machine.
@@ -102,6 +125,8 @@ pub struct Host {
     life: Option<Life>,
     lives: u64,
     disks: u64,
+    /// What its disk is called; see [`Volume`].
+    volume: (usize, u64),
     chance: Chance,
     seed: u64,
 }
@@ -124,8 +149,9 @@ pub enum Event {
 impl Host {
     /// A machine with an empty disk that is started at once.
     pub fn new(flags: Flags, seed: u64) -> Self {
+        let host = flags.host;
         Self {
-            index: flags.host,
+            index: host,
             chance: Chance::new(seed, &format!("host {}", flags.host)),
             flags,
             disk: MemDisk::new(),
@@ -137,6 +163,7 @@ impl Host {
             life: None,
             lives: 0,
             disks: 1,
+            volume: (host, 1),
             seed,
         }
     }
@@ -179,9 +206,35 @@ impl Host {
         self.life.as_ref().map_or(0, |life| life.number)
     }
 
-    /// Which of its disks it has, counted from 1.
-    pub fn disk_number(&self) -> u64 {
-        self.disks
+    /// What its disk is called.
+    pub fn volume_name(&self) -> (usize, u64) {
+        self.volume
+    }
+
+    /// Takes its disk out and puts another one in. Nobody may be running.
+    pub fn exchange(&mut self, volume: Volume) -> Volume {
+        assert!(self.life.is_none(), "a disk is not taken from under a process");
+        // What was wrong with this machine's disk stays with the machine.
+        self.disk.clear_faults();
+        self.disk.set_capacity(PLENTY_BYTES);
+        self.dies_inside = None;
+        let name = std::mem::replace(&mut self.volume, volume.name);
+        let disk = std::mem::replace(&mut self.disk, volume.disk);
+        Volume { disk, name }
+    }
+
+    /// An empty disk.
+    pub fn fresh_volume(&mut self) -> Volume {
+        self.disks += 1;
+        let name = (self.index, self.disks);
+        let disk = MemDisk::new();
+        Volume { disk, name }
+    }
+
+    /// Who its process is, once it knows; also one that belongs to no cluster.
+    pub fn identity(&self) -> Option<almadia_member::identity::Identity> {
+        let life = self.life.as_ref()?;
+        look(&life.signs).identity.clone()
     }
 
     /// Whether everything that the log was told is on the disk, as far as the writer knows.
@@ -202,12 +255,14 @@ impl Host {
         let signs = SharedSigns::default();
         let chance = Chance::new(seed, "life");
         let base = runtime.block_on(async { Instant::now() });
+        let stop = watch::Sender::new(false);
         runtime.spawn(live(
             self.flags.clone(),
             self.disk.clone(),
             net.clone(),
             chance,
             Arc::clone(&signs),
+            stop.subscribe(),
         ));
         self.life = Some(Life {
             runtime,
@@ -217,6 +272,7 @@ impl Host {
             clock_ms: 0,
             leap_ms: 0,
             stopping: None,
+            stop,
             writer: None,
             sync_at_ms: None,
             number: self.lives,
@@ -240,6 +296,11 @@ impl Host {
 
     /// Asks the process to stop in good order; it is started again some time later.
     pub fn stop_gracefully(&mut self, now_ms: u64, down_ms: u64) -> bool {
+        if self.flags.set.is_some() {
+            let Some(life) = &self.life else { return false };
+            life.stop.send_replace(true);
+            return true;
+        }
         let Some(member) = self.member() else { return false };
         let Some(life) = &mut self.life else { return false };
         life.stopping = Some(life.runtime.spawn(async move { member.shutdown().await }));
@@ -247,6 +308,26 @@ impl Host {
             start_ms: now_ms + down_ms,
         };
         true
+    }
+
+    /// Its pod is to go: it is asked to stop, and killed when it takes too long. It is not started again.
+    pub fn end_pod(&mut self, now_ms: u64) {
+        match &self.life {
+            Some(life) => {
+                life.stop.send_replace(true);
+                self.power = Power::Ending {
+                    kill_ms: now_ms + GRACE_MS,
+                };
+            }
+            None => self.power = Power::Off,
+        }
+    }
+
+    /// What ended is started again at that time, unless it is to go.
+    pub fn start_again(&mut self, start_ms: u64) {
+        if let Power::On { .. } = self.power {
+            self.power = Power::On { start_ms };
+        }
     }
 
     /// Ends the process at once, wherever it is. Its disk's cache survives.
@@ -274,9 +355,8 @@ impl Host {
     /// An empty disk takes the place of the old one.
     pub fn wipe(&mut self, net: &Net) {
         self.end_life(net, false);
-        self.disks += 1;
-        self.disk = MemDisk::new();
-        self.dies_inside = None;
+        let fresh = self.fresh_volume();
+        self.exchange(fresh);
     }
 
     /// Lets the machine run up to `now_ms` of the world's time.
@@ -287,6 +367,13 @@ impl Host {
         {
             self.start(now_ms, net);
             return Some(Event::Started);
+        }
+        if let Power::Ending { kill_ms } = self.power
+            && (self.life.is_none() || kill_ms <= now_ms)
+        {
+            self.kill(net);
+            self.power = Power::Off;
+            return None;
         }
         if !self.is_awake(now_ms) {
             return None;
@@ -302,7 +389,7 @@ impl Host {
                 self.lose_power(net, loss);
                 self.restart_after(now_ms + RESTART_MS);
             }
-            Some(Event::Ended(Ending::Removed)) => {
+            Some(Event::Ended(Ending::Removed)) if self.flags.set.is_none() => {
                 self.end_life(net, false);
                 self.power = Power::Off;
             }
@@ -316,9 +403,7 @@ impl Host {
     }
 
     fn restart_after(&mut self, start_ms: u64) {
-        if self.power != Power::Off {
-            self.power = Power::On { start_ms };
-        }
+        self.start_again(start_ms);
     }
 
     fn run(&mut self, now_ms: u64) -> Option<Event> {

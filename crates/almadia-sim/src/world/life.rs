@@ -3,6 +3,7 @@
 //! The real code runs: identity, founding, handshake, log, store, member. Only sockets, threads and clocks are the world's.
 
 use super::net::{HostIndex, Net, Wire};
+use super::pod::{self, SetFlags, Wished};
 use super::who::{Door, Who};
 use crate::chance::Chance;
 use almadia_command::{GroupId, MemberId};
@@ -15,6 +16,7 @@ use almadia_store::disk::{Keeper, Options};
 use almadia_wal::{Wal, Writer};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Small log files, so that short runs have many.
 const LOG_FILE_BYTES: (u64, u64) = (64 * 1024, 256 * 1024);
@@ -39,6 +41,8 @@ pub struct Flags {
     pub settings: Settings,
     /// How long a request waits for its outcome.
     pub request_limit: Duration,
+    /// For a member of a set: then members come and go by themselves.
+    pub set: Option<SetFlags>,
 }
 
 /// What the world sees of a life. Shared with the tasks inside.
@@ -61,6 +65,8 @@ pub struct Signs {
 pub enum Ending {
     /// It was removed from the cluster.
     Removed,
+    /// It was asked to stop, and has.
+    Stopped,
     /// It says that its disk or its state does not allow it to go on.
     Refused(String),
     /// Consensus ended.
@@ -77,24 +83,48 @@ pub(super) fn look(signs: &SharedSigns) -> MutexGuard<'_, Signs> {
 }
 
 /// Lives until the process ends of its own accord, and says why. Runs on the machine's runtime.
-pub async fn live(flags: Flags, disk: MemDisk, net: Net, chance: Chance, signs: SharedSigns) {
-    let ending = match begin(&flags, disk, &net, chance, &signs).await {
-        Ok((member, who)) => end(&member, &who).await,
-        Err(reason) => Ending::Refused(reason),
+pub async fn live(
+    flags: Flags,
+    disk: MemDisk,
+    net: Net,
+    chance: Chance,
+    signs: SharedSigns,
+    stop: watch::Receiver<bool>,
+) {
+    let wished = flags.set.as_ref().map(|set| Wished::follow(&set.api));
+    let ending = match (&flags.set, &wished) {
+        (Some(_), Some(wished)) => {
+            let mut stopped = stop.clone();
+            let begun = tokio::select! {
+                biased;
+                begun = begin(&flags, disk.clone(), &net, chance, &signs, Some(wished)) => begun,
+                _ = stopped.wait_for(|stops| *stops) => return look(&signs).ended = Some(Ending::Stopped),
+            };
+            match begun {
+                Ok((member, who)) => pod::serve(&member, &who, wished, stop, &disk).await,
+                Err(reason) => Ending::Refused(reason),
+            }
+        }
+        _ => match begin(&flags, disk, &net, chance, &signs, None).await {
+            Ok((member, who)) => end(&member, &who).await,
+            Err(reason) => Ending::Refused(reason),
+        },
     };
     look(&signs).ended = Some(ending);
 }
 
+/// Returns once a peer has said that this member was removed.
+pub(super) async fn told(who: &Who) {
+    while !who.is_removed() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 async fn end(member: &Member, who: &Who) -> Ending {
-    let told = async {
-        while !who.is_removed() {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
     tokio::select! {
         biased;
         () = member.removed() => Ending::Removed,
-        () = told => Ending::Removed,
+        () = told(who) => Ending::Removed,
         ended = member.ended() => Ending::Consensus(ended.to_string()),
     }
 }
@@ -114,10 +144,11 @@ async fn settle(
     net: &Net,
     chance: &Arc<Mutex<Chance>>,
     signs: &SharedSigns,
+    wished: Option<&Wished>,
 ) -> Result<Settled, String> {
     let mut draw = draw_from(chance);
     let identity = Identity::open(&**disk, flags.group, &flags.name, &mut draw).map_err(words)?;
-    let who = Who::new(&identity);
+    let (who, is_founded) = (Who::new(&identity), identity.is_founded());
     look(signs).identity = Some(identity.clone());
     let network = Arc::new(Wire {
         host: flags.host,
@@ -136,6 +167,9 @@ async fn settle(
     .map_err(words)?;
     let door = Door::new(who.clone(), founding.clone());
     net.listen(flags.host, door.clone());
+    if let Some((set, wished)) = flags.set.as_ref().zip(wished).filter(|_| !is_founded) {
+        founding.ask_also(set.witnesses(wished).await);
+    }
     let identity = founding.establish().await.map_err(words)?;
     who.belongs_to(identity.cluster, identity.member);
     look(signs).identity = Some(identity.clone());
@@ -153,10 +187,11 @@ async fn begin(
     net: &Net,
     chance: Chance,
     signs: &SharedSigns,
+    wished: Option<&Wished>,
 ) -> Result<(Member, Who), String> {
     let disk: Arc<dyn Disk> = Arc::new(disk);
     let chance = Arc::new(Mutex::new(chance));
-    let settled = settle(flags, &disk, net, &chance, signs).await?;
+    let settled = settle(flags, &disk, net, &chance, signs, wished).await?;
     let identity = settled.identity;
     let mut options = almadia_wal::Options::new(Box::new(draw_from(&chance)), Box::new(|_| {}));
     (options.segment_bytes_min, options.segment_bytes_max) = LOG_FILE_BYTES;
@@ -189,6 +224,9 @@ async fn begin(
         consensus_runtime: tokio::runtime::Handle::current(),
     });
     let member = member.await.map_err(words)?;
+    if let Some((set, wished)) = flags.set.as_ref().zip(wished) {
+        member.reconcile(set.reconciling(wished));
+    }
     settled.door.open(&member);
     look(signs).member = Some(member.clone());
     Ok((member, settled.who))

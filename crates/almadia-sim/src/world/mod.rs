@@ -7,6 +7,8 @@ pub mod directory;
 pub mod host;
 pub mod life;
 pub mod net;
+pub mod pod;
+pub mod set;
 pub mod who;
 
 use crate::chance::Chance;
@@ -18,6 +20,7 @@ use directory::Directory;
 use host::{Event, Host, seeded_runtime};
 use life::Flags;
 use net::Net;
+use set::Set;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -61,6 +64,8 @@ pub struct Beginning {
     pub request_limit: Duration,
     /// The members' timers.
     pub settings: Settings,
+    /// Its members are the pods of a set, of which `size` found the cluster.
+    pub is_set: bool,
 }
 
 /// A whole cluster.
@@ -73,6 +78,8 @@ pub struct World {
     pub directory: Directory,
     /// What happened.
     pub trace: Trace,
+    /// Where the members are pods of a set: their platform.
+    pub set: Option<Set>,
     roads: Side,
     clients: Side,
     now_ms: u64,
@@ -103,6 +110,7 @@ impl World {
                 state: InitialState::New,
                 settings: beginning.settings,
                 request_limit: beginning.request_limit,
+                set: None,
             };
             Host::new(flags, seed)
         });
@@ -110,7 +118,9 @@ impl World {
         for host in &mut hosts[size..] {
             host.power = host::Power::Off;
         }
+        let set = beginning.is_set.then(|| Set::new(&mut hosts, size, &net, seed));
         Self {
+            set,
             order: (0..hosts.len()).collect(),
             hosts,
             net,
@@ -136,6 +146,9 @@ impl World {
     /// Goes on by one step; what happened to machines.
     pub fn step(&mut self) -> Vec<(usize, Event)> {
         self.now_ms += STEP_MS;
+        if let Some(set) = &mut self.set {
+            set.turn(&mut self.hosts, self.now_ms);
+        }
         let mut events = Vec::new();
         self.chance.shuffle(&mut self.order);
         for index in &self.order {

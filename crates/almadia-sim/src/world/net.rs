@@ -65,6 +65,8 @@ struct State {
     chance: Chance,
     weather: Weather,
     doors: BTreeMap<HostIndex, Door>,
+    /// Where a machine believes to find the pod of an ordinal: names are looked up anew at each dial, and may be stale.
+    names: BTreeMap<(HostIndex, u32), HostIndex>,
     /// Without power: nothing is heard of them, not even that their connections have ended.
     silent: BTreeSet<HostIndex>,
     /// From whom to whom nothing gets through.
@@ -80,6 +82,7 @@ impl Net {
             chance,
             weather: Weather::default(),
             doors: BTreeMap::new(),
+            names: BTreeMap::new(),
             silent: BTreeSet::new(),
             cut: BTreeSet::new(),
             pumps: Vec::new(),
@@ -103,8 +106,17 @@ impl Net {
         format!("sim://m{host}")
     }
 
-    fn host_of(url: &str) -> Option<HostIndex> {
-        url.strip_prefix("sim://m")?.parse().ok()
+    /// From now on `dialer` finds the pod of an ordinal there.
+    pub fn point(&self, dialer: HostIndex, ordinal: u32, to: HostIndex) {
+        self.lock().names.insert((dialer, ordinal), to);
+    }
+
+    fn host_of(&self, dialer: HostIndex, url: &str) -> Option<HostIndex> {
+        let name = url.strip_prefix("sim://m")?;
+        match name.strip_prefix('-') {
+            Some(ordinal) => self.lock().names.get(&(dialer, ordinal.parse().ok()?)).copied(),
+            None => name.parse().ok(),
+        }
     }
 
     /// Somebody listens on this machine from now on.
@@ -258,7 +270,7 @@ impl Net {
             url: to.urls.first().cloned().unwrap_or_default(),
             reason: reason.to_owned(),
         };
-        let Some(target) = to.urls.iter().find_map(|url| Self::host_of(url)) else {
+        let Some(target) = to.urls.iter().find_map(|url| self.host_of(own, url)) else {
             return Err(unreachable("no such machine"));
         };
         let began = Instant::now();

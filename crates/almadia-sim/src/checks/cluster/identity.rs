@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Which disk each id was seen on, and the cluster.
 #[derive(Default)]
 pub struct Identities {
-    disks: BTreeMap<MemberId, (usize, u64)>,
+    volumes: BTreeMap<MemberId, (usize, u64)>,
     cluster: Option<ClusterId>,
 }
 
@@ -19,12 +19,12 @@ impl Identities {
         if cluster != glimpse.cluster {
             return Err(format!("two clusters: {cluster} and {}", glimpse.cluster));
         }
-        let disk = (glimpse.host, glimpse.disk);
-        let first = *self.disks.entry(glimpse.id).or_insert(disk);
-        if first != disk {
+        let (machine, disk) = glimpse.volume;
+        let first = *self.volumes.entry(glimpse.id).or_insert(glimpse.volume);
+        if first != glimpse.volume {
             return Err(format!(
-                "id {} was given to disk {} of m{} and to disk {} of m{}",
-                glimpse.id, first.1, first.0, disk.1, disk.0
+                "id {} was given to disk {} of m{} and to disk {disk} of m{machine}",
+                glimpse.id, first.1, first.0
             ));
         }
         Ok(())

@@ -6,6 +6,8 @@ mod commit;
 mod election;
 mod identity;
 mod log_matching;
+mod membership;
+mod reachable;
 mod state;
 
 pub use state::Reference;
@@ -39,8 +41,8 @@ pub struct Glimpse {
     pub host: usize,
     /// Which life of its process.
     pub life: u64,
-    /// Which disk of the machine, counted.
-    pub disk: u64,
+    /// Which disk it is on: the machine that had it first, and its number there.
+    pub volume: (usize, u64),
     /// Its id.
     pub id: MemberId,
     /// Its cluster.
@@ -68,7 +70,7 @@ impl Glimpse {
         Some(Self {
             host: host.index,
             life: host.life_number(),
-            disk: host.disk_number(),
+            volume: host.volume_name(),
             id: member.id(),
             cluster: member.cluster(),
             standing,
@@ -103,6 +105,12 @@ pub struct Observer {
     leaders: election::Leaders,
     votes: election::Votes,
     identities: identity::Identities,
+    memberships: membership::Memberships,
+    reachable: reachable::Reachable,
+    /// Pods may lose what they had founded before anybody else knew of it: what counts is the cluster that has committed
+    /// something, and until then there is nothing to look at.
+    awaits_cluster: bool,
+    cluster: Option<ClusterId>,
     reference: Reference,
     failures: Vec<Failure>,
     /// How many times each check was asked, for the summary.
@@ -113,6 +121,34 @@ pub struct Observer {
 const FAILURES_MAX: usize = 20;
 
 impl Observer {
+    /// Looks at the members of a set, or at others.
+    pub fn new(is_set: bool) -> Self {
+        Self {
+            awaits_cluster: is_set,
+            ..Self::default()
+        }
+    }
+
+    /// Whether this member is one of the cluster that is looked at.
+    fn is_of_cluster(&mut self, glimpse: &Glimpse, now_ms: u64) -> bool {
+        if !self.awaits_cluster {
+            return true;
+        }
+        let has_committed = glimpse.committed > 0;
+        if self.cluster.is_none() && has_committed {
+            self.cluster = Some(glimpse.cluster);
+        }
+        let is_it = self.cluster == Some(glimpse.cluster);
+        if has_committed && !is_it {
+            let text = format!(
+                "m{}: two clusters, another one is {}",
+                glimpse.host, glimpse.cluster
+            );
+            self.fail("identity", now_ms, text);
+        }
+        is_it
+    }
+
     /// Looks at a world.
     pub fn observe(&mut self, world: &World) {
         let now_ms = world.now_ms();
@@ -121,12 +157,19 @@ impl Observer {
             .iter()
             .filter(|host| host.is_awake(now_ms))
             .filter_map(Glimpse::of)
+            .filter(|glimpse| self.is_of_cluster(glimpse, now_ms))
             .collect();
         for glimpse in &glimpses {
             self.look(glimpse, now_ms, &world.trace);
         }
+        self.reachable.look(world);
         for glimpse in &glimpses {
             self.look_at_state(glimpse, now_ms);
+        }
+        if world.set.is_some()
+            && let Some(text) = self.memberships.news()
+        {
+            world.trace.tell(now_ms, format!("there belong: {text}"));
         }
     }
 
@@ -184,6 +227,12 @@ impl Observer {
         let (reference, committed, slots) = (&mut self.reference, &self.committed, &self.slots);
         let result = almadia_command::planted::without_bugs(|| reference.catch_up(committed, slots));
         self.note("state machine", now_ms, glimpse.host, result);
+        let result = self.memberships.follow(self.reference.membership_entries());
+        self.note("membership", now_ms, glimpse.host, result);
+        for dead in self.memberships.replaced() {
+            let result = self.reachable.is_dead(dead, now_ms);
+            self.note("replaced", now_ms, glimpse.host, result);
+        }
         let host = glimpse.host;
         let Some(seen) = self.seen.get_mut(&host) else {
             return;

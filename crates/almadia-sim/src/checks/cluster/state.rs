@@ -31,6 +31,8 @@ pub struct Reference {
     outcomes: BTreeMap<u64, Outcome>,
     memberships: BTreeMap<u64, u32>,
     changes: Vec<Change>,
+    /// Every committed entry that says who belongs, in order.
+    membership_entries: Vec<Entry>,
 }
 
 impl Default for Reference {
@@ -43,6 +45,7 @@ impl Default for Reference {
             outcomes: BTreeMap::new(),
             memberships: BTreeMap::new(),
             changes: Vec::new(),
+            membership_entries: Vec::new(),
         }
     }
 }
@@ -65,7 +68,10 @@ impl Reference {
         let before = self.store.revision();
         match entry.kind {
             EntryKind::Blank => self.store.note_applied(index, term),
-            EntryKind::Membership => self.store.set_membership(index, term, entry.data.clone()),
+            EntryKind::Membership => {
+                self.store.set_membership(index, term, entry.data.clone());
+                self.membership_entries.push(entry.clone());
+            }
             EntryKind::Command => {
                 let command = command_of(entry)?;
                 let outcome = self.store.apply(index, term, &command);
@@ -111,6 +117,11 @@ impl Reference {
             return Err(format!("its members at {index} are not those of others there"));
         }
         Ok(())
+    }
+
+    /// Every committed entry that says who belongs, in order.
+    pub fn membership_entries(&self) -> &[Entry] {
+        &self.membership_entries
     }
 
     /// What applying an entry answered.
