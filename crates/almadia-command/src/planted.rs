@@ -93,6 +93,26 @@ bugs! {
     IdReused = "id-reused",
     /// A member founds without having heard of all others.
     FoundsAlone = "founds-alone",
+    /// Only the founders are asked before a cluster is founded, not the others that are wished.
+    WitnessesUnasked = "witnesses-unasked",
+    /// A founder's offer is taken although the founder may have been wiped since.
+    OfferTakenLate = "offer-taken-late",
+    /// An id is told to whoever has its address, also to a second data directory.
+    IdGivenByAddress = "id-given-by-address",
+    /// A replacement gets its vote and the dead member loses it at once, without both sets of voters.
+    SwapNotJoint = "swap-not-joint",
+    /// Where several are to leave, two votes go with one entry.
+    ShrinksAtOnce = "shrinks-at-once",
+    /// The leader acts on the list of members as it was a while ago.
+    StaleRoster = "stale-roster",
+    /// A member that is heard of is replaced by its empty namesake.
+    NamesakeNotAwaited = "namesake-not-awaited",
+    /// Who was replaced stays in the list.
+    DeadStays = "dead-stays",
+    /// Nobody is told that it was removed.
+    RemovedNotTold = "removed-not-told",
+    /// Who has left for good keeps its data and comes back as itself.
+    RetiresNothing = "retires-nothing",
     /// Progress is told ahead of events (etcd#15220).
     ProgressAhead = "progress-ahead",
     /// A full inbox drops events (etcd#17529).

@@ -7,6 +7,7 @@
 use crate::consensus::{Consensus, Ended};
 use crate::membership::{self, MemberInfo, Membered};
 use crate::raft::{CommittedLeader, RaftMembership, RaftStoredMembership, Types, to_index, to_position};
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{LogIndex, MemberId, Term};
 use openraft::async_runtime::WatchReceiver;
 use openraft::entry::RaftPayload;
@@ -82,6 +83,11 @@ impl Roster {
     pub fn is_joint(&self) -> bool {
         self.stored.membership().get_joint_config().len() > 1
     }
+
+    /// Both were seen by the leader of one term.
+    pub fn is_of_term_of(&self, other: &Roster) -> bool {
+        self.term == other.term
+    }
 }
 
 impl Consensus {
@@ -134,6 +140,10 @@ impl Consensus {
                 committed_leader_id: CommittedLeader::new(seen.term.0),
             },
         ];
+        let conditions = match planted(Bug::StaleRoster) {
+            true => Vec::new(),
+            false => conditions.to_vec(),
+        };
         let written = match next_membership(seen.stored.membership(), &change)? {
             Next::Whole(membership) => {
                 let payload = EntryPayload::blank();
@@ -165,7 +175,7 @@ impl Consensus {
 
     /// Whether this id belonged to the cluster and does not any more, by what is applied here.
     pub fn is_removed(&self, id: MemberId) -> bool {
-        membership::names_removed(self.view().membership(), id)
+        !planted(Bug::RemovedNotTold) && membership::names_removed(self.view().membership(), id)
     }
 
     /// Asks `to` to take leadership over. Nothing happens when this member does not lead.
@@ -191,7 +201,7 @@ fn next_membership(now: &RaftMembership, change: &MemberChange) -> Result<Next, 
         ([voters], _) => voters.clone(),
         ([before @ .., voters], MemberChange::Settle) => {
             let has_lost = |id: &u64| before.iter().any(|set| set.contains(id)) && !voters.contains(id);
-            members.retain(|id, _| !has_lost(id));
+            members.retain(|id, _| !has_lost(id) || planted(Bug::DeadStays));
             voters.clone()
         }
         _ => {
@@ -211,6 +221,9 @@ fn next_membership(now: &RaftMembership, change: &MemberChange) -> Result<Next, 
             let before = voters.clone();
             voters.remove(&dead.0);
             voters.insert(new.0);
+            if planted(Bug::SwapNotJoint) {
+                return whole(vec![voters], members);
+            }
             return whole(vec![before, voters], members);
         }
         MemberChange::Add(id, info) => {
@@ -220,6 +233,12 @@ fn next_membership(now: &RaftMembership, change: &MemberChange) -> Result<Next, 
         MemberChange::Remove(id) => {
             voters.remove(&id.0);
             members.remove(&id.0);
+            if planted(Bug::ShrinksAtOnce)
+                && voters.len() > 2
+                && let Some(other) = voters.pop_last()
+            {
+                members.remove(&other);
+            }
         }
         MemberChange::GiveVote(id) => {
             assert!(members.contains_key(&id.0), "who gets a vote belongs");

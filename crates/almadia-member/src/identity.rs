@@ -205,6 +205,9 @@ impl Identity {
     /// # Errors
     /// The disk's; it can be done again then.
     pub fn retire(disk: &dyn Disk) -> Result<(), IdentityError> {
+        if planted(Bug::RetiresNothing) {
+            return Ok(());
+        }
         if !has(disk, RETIRED_FILE)? {
             disk.create(RETIRED_FILE)?.sync_all()?;
             disk.sync_dir("")?;

@@ -7,6 +7,7 @@ use super::message::{Admitted, Answer, Ask, Found};
 use super::rules::{Heard, Situation, Step, decide};
 use super::{InitialPeer, InitialState};
 use crate::identity::{Identity, InitialMember};
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{ClusterId, MemberId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,6 +76,9 @@ impl Notebook {
     /// Has these members asked, too, before anything is founded: a set that has grown beyond its founders has members that
     /// know of a cluster when all its founders have lost their disks.
     pub fn ask_also(&mut self, witnesses: Vec<InitialPeer>) {
+        if planted(Bug::WitnessesUnasked) {
+            return;
+        }
         let is_new = |peer: &InitialPeer| self.initial.iter().all(|known| known.name != peer.name);
         self.witnesses = witnesses.into_iter().filter(is_new).collect();
         self.witnesses.sort_by(|left, right| left.name.cmp(&right.name));
@@ -183,7 +187,7 @@ impl Notebook {
         if self.identity.is_founded() {
             return Err(OfferRefusal::Founded(self.identity.cluster));
         }
-        if asking.asked_by_count != self.asked_by_count(&asking.peer) {
+        if asking.asked_by_count != self.asked_by_count(&asking.peer) && !planted(Bug::OfferTakenLate) {
             return Err(OfferRefusal::Superseded);
         }
         let ids: BTreeSet<_> = found.initial.iter().map(|member| member.id).collect();

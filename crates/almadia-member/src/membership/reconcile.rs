@@ -14,6 +14,7 @@ pub use roll::{Reconciling, Roll};
 pub use survey::{Survey, Surveyed};
 
 use super::question::Seek;
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{LogIndex, MemberId};
 use almadia_consensus::{ChangeError, Consensus, MemberChange, MemberInfo, Roster, Rostered};
 use course::{Applicant, Observed, Reason, Seen, Step, Why};
@@ -59,7 +60,10 @@ impl Reconciler {
                 self.desk.rest();
                 return;
             }
-            let roster = self.consensus.roster();
+            let roster = match planted(Bug::StaleRoster) {
+                true => self.desk.remembered(self.consensus.roster()),
+                false => self.consensus.roster(),
+            };
             let led_for = self.desk.led_for(standing.term);
             let Some(reconciling) = self.desk.reconciling() else {
                 // A replacement may have been begun by a leader that was told to; it is ended by any.

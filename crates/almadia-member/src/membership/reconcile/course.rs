@@ -5,6 +5,7 @@
 //! instances, which come in.
 
 use almadia_command::MemberId;
+use almadia_command::planted::{Bug, planted};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -164,7 +165,7 @@ impl Observed {
                 Step::Wait(Reason::Unhealthy(new.name.clone()))
             });
         };
-        if namesake.is_heard {
+        if namesake.is_heard && !planted(Bug::NamesakeNotAwaited) {
             return Some(Step::Wait(Reason::NamesakeLives(new.name.clone())));
         }
         Some(if self.is_healthy_with(Some(new.id), Some(namesake.id)) {
@@ -258,7 +259,7 @@ impl Observed {
             _ => {}
         }
         let mut namesakes = self.members.iter().filter(|one| one.rank == Some(rank));
-        if namesakes.any(|one| one.is_heard) {
+        if namesakes.any(|one| one.is_heard) && !planted(Bug::NamesakeNotAwaited) {
             return Some(Reason::NamesakeLives(name()));
         }
         if self.learners().any(|one| one.rank == Some(rank)) {

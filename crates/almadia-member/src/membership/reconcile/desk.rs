@@ -4,6 +4,7 @@
 use super::course::{Applicant, Step};
 use super::{Reconciling, Since, is_worth_telling};
 use almadia_command::{LogIndex, Term};
+use almadia_consensus::Roster;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
@@ -25,6 +26,9 @@ const COMING_MAX: Duration = Duration::from_secs(10);
 /// A reason for waiting is logged when it changes, and again after this time.
 const REPEAT_LOG: Duration = Duration::from_secs(30);
 
+/// How old a list of members is that the planted bug acts on.
+const STALE: Duration = Duration::from_secs(3);
+
 /// Events that are remembered for people; the oldest is forgotten first.
 const EVENTS_MAX: usize = 16;
 
@@ -44,6 +48,7 @@ struct Notes {
     logged: Since<String>,
     doing: Option<String>,
     events: VecDeque<String>,
+    roster: Since<Roster>,
 }
 
 #[derive(Debug)]
@@ -150,6 +155,18 @@ impl Desk {
             notes.events.pop_front();
         }
         notes.events.push_back(told.to_owned());
+    }
+
+    /// The planted bug: what was seen a while ago, again.
+    pub(super) fn remembered(&self, now: Roster) -> Roster {
+        let mut notes = self.notes();
+        match &notes.roster {
+            Some((before, at)) if at.elapsed() < STALE && before.is_of_term_of(&now) => before.clone(),
+            _ => {
+                notes.roster = Some((now.clone(), Instant::now()));
+                now
+            }
+        }
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
