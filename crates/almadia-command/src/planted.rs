@@ -95,8 +95,6 @@ bugs! {
     FoundsAlone = "founds-alone",
     /// Only the founders are asked before a cluster is founded, not the others that are wished.
     WitnessesUnasked = "witnesses-unasked",
-    /// A founder's offer is taken although the founder may have been wiped since.
-    OfferTakenLate = "offer-taken-late",
     /// An id is told to whoever has its address, also to a second data directory.
     IdGivenByAddress = "id-given-by-address",
     /// A replacement gets its vote and the dead member loses it at once, without both sets of voters.

@@ -302,20 +302,29 @@ fn catch_bugs(arguments: &Arguments, share: Share) -> Result<(Sum, bool), String
         None => Bug::ALL.to_vec(),
     };
     let mut sum = Sum::default();
-    // Whether a seed fails without any bug: then its catching one proves nothing.
+    // Whether a run fails without any bug: then its catching one proves nothing.
     let mut clean = std::collections::BTreeMap::new();
     let own = (0u64..).zip(&bugs).filter(|(position, _)| share.has(*position));
     for (_, bug) in own {
         sum.planted += 1;
         match catch(*bug, !arguments.has("--all"), from, tries) {
-            Some(caught) if *clean.entry(caught.seed).or_insert_with(|| is_clean(caught.seed)) => {
+            Some(caught) if *clean.entry(caught.by).or_insert_with(|| is_clean(caught.by)) => {
                 sum.caught += 1;
-                println!("{:<24} {:>4}  {}", bug.name(), caught.seed, caught.check);
+                println!(
+                    "{:<24} {:>4}  {}",
+                    bug.name(),
+                    caught.by.to_string(),
+                    caught.check
+                );
                 if arguments.has("--verbose") {
                     println!("    {}", caught.text);
                 }
             }
-            Some(caught) => println!("{:<24} {:>4}  fails without it as well", bug.name(), caught.seed),
+            Some(caught) => println!(
+                "{:<24} {:>4}  fails without it as well",
+                bug.name(),
+                caught.by.to_string()
+            ),
             None => println!("{:<24}    -  NOT CAUGHT by {tries} seeds", bug.name()),
         }
     }

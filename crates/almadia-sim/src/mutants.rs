@@ -1,13 +1,16 @@
 //! Proof that the checks bite: planted bugs are caught, by seeds that are on record.
 //!
-//! The record is `mutants.txt`: a bug, the seed that catches it, the check that fails. A replay runs just these; where a
-//! recorded seed no longer catches its bug, another one is searched for. A bug that no seed catches means that a fault or
-//! a check is missing.
+//! The record is `mutants.txt`: a bug, and the seed or the scenario that catches it. A replay runs just these; where a recorded
+//! one no longer catches its bug, another one is searched for, first among the scenarios. A bug that nothing catches means
+//! that a fault or a check is missing.
 
+use crate::run::Plan;
 #[cfg(feature = "planted")]
-use crate::run::{Plan, run};
+use crate::run::run;
+use crate::scenario::{ALL, Scenario};
 #[cfg(feature = "planted")]
 use almadia_command::planted::{Bug, plant};
+use std::fmt;
 
 /// The seeds on record.
 const RECORD: &str = include_str!("../mutants.txt");
@@ -18,11 +21,42 @@ pub const SEEDS_MAX: u64 = 500;
 /// How long each of them runs.
 pub const RUN_MS: u64 = 40_000;
 
+/// A run that can catch a bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Course {
+    /// What this seed draws.
+    Seed(u64),
+    /// A scenario, by its name.
+    Scenario(&'static str),
+}
+
+impl fmt::Display for Course {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Course::Seed(seed) => write!(f, "{seed}"),
+            Course::Scenario(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Course {
+    /// What is done in it; none when there is no such scenario.
+    pub fn plan(self) -> Option<Plan> {
+        match self {
+            Course::Seed(seed) => Some(Plan::draw(seed, RUN_MS)),
+            Course::Scenario(wanted) => {
+                let (name, text) = ALL.iter().find(|(name, _)| *name == wanted)?;
+                Scenario::parse(name, text).ok().map(|scenario| scenario.plan)
+            }
+        }
+    }
+}
+
 /// A bug that was caught.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caught {
-    /// By this seed.
-    pub seed: u64,
+    /// By this run.
+    pub by: Course,
     /// By this check.
     pub check: String,
     /// What the check said.
@@ -36,41 +70,48 @@ pub fn on_record() -> Vec<Bug> {
     all.filter(|bug| recorded(bug.name()).is_some()).collect()
 }
 
-/// The seed on record for a bug, by its name.
-pub fn recorded(bug: &str) -> Option<u64> {
+/// What is on record for a bug, by its name.
+pub fn recorded(bug: &str) -> Option<Course> {
     RECORD.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        (words.next() == Some(bug)).then(|| words.next()?.parse().ok())?
+        let (name, by) = line.split_once(' ')?;
+        let course = match by.parse() {
+            Ok(seed) => Course::Seed(seed),
+            Err(_) => Course::Scenario(by),
+        };
+        (name == bug).then_some(course)
     })
 }
 
-/// Runs one seed with a bug; what caught it.
+/// Runs one of them with a bug; what caught it.
 #[cfg(feature = "planted")]
-pub fn try_seed(bug: Bug, seed: u64) -> Option<Caught> {
+pub fn attempt(bug: Bug, by: Course) -> Option<Caught> {
+    let plan = by.plan()?;
     plant(Some(bug));
-    let report = run(&Plan::draw(seed, RUN_MS));
+    let report = run(&plan);
     plant(None);
     let failure = report.failures.into_iter().next()?;
     Some(Caught {
-        seed,
+        by,
         check: failure.check.to_owned(),
         text: failure.text,
     })
 }
 
-/// Catches a bug: with its recorded seed, or with the first one from `from` on; none when no seed does.
+/// Catches a bug: by what is on record, by a scenario, or by the first seed from `from` on; none when nothing does.
 #[cfg(feature = "planted")]
 pub fn catch(bug: Bug, replay: bool, from: u64, tries: u64) -> Option<Caught> {
     let recorded = recorded(bug.name()).filter(|_| replay);
-    let mut seeds = recorded.into_iter().chain(from..from + tries);
-    seeds.find_map(|seed| try_seed(bug, seed))
+    let scenarios = ALL.iter().map(|(name, _)| Course::Scenario(name));
+    let seeds = (from..from + tries).map(Course::Seed);
+    let mut courses = recorded.into_iter().chain(scenarios).chain(seeds);
+    courses.find_map(|course| attempt(bug, course))
 }
 
-/// Whether a run without bugs of the seeds on record fails: then their catching proves nothing.
+/// Whether it fails without a bug: then its catching one proves nothing.
 #[cfg(feature = "planted")]
-pub fn is_clean(seed: u64) -> bool {
+pub fn is_clean(by: Course) -> bool {
     plant(None);
-    run(&Plan::draw(seed, RUN_MS)).failures.is_empty()
+    by.plan().is_some_and(|plan| run(&plan).failures.is_empty())
 }
 
 #[cfg(test)]
@@ -83,7 +124,8 @@ mod tests {
         for line in RECORD.lines() {
             let name = line.split_whitespace().next().unwrap_or_default();
             assert!(Bug::ALL.iter().any(|bug| bug.name() == name), "{name}");
-            assert!(recorded(name).is_some(), "{line}");
+            let course = recorded(name).unwrap_or_else(|| panic!("{line}"));
+            assert!(course.plan().is_some(), "{line}");
         }
         assert!(Bug::ALL.len() >= 30);
     }

@@ -50,6 +50,19 @@ pub const ALL: &[(&str, &str)] = &[
         include_str!("../scenarios/a-lost-disk-in-a-set.txt"),
     ),
     (
+        "an-old-leader-forgets",
+        include_str!("../scenarios/an-old-leader-forgets.txt"),
+    ),
+    ("a-vote-is-kept", include_str!("../scenarios/a-vote-is-kept.txt")),
+    (
+        "shown-before-it-was-durable",
+        include_str!("../scenarios/shown-before-it-was-durable.txt"),
+    ),
+    (
+        "the-founder-lost-its-disk",
+        include_str!("../scenarios/the-founder-lost-its-disk.txt"),
+    ),
+    (
         "the-old-pod-runs-on",
         include_str!("../scenarios/the-old-pod-runs-on.txt"),
     ),
@@ -166,6 +179,11 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
             loss: Loss::DropUnsynced,
             down_ms: parse(ms)?,
         },
+        ["slow-disk", host, sync_ms, "for", ms] => Fault::SlowDisk {
+            host: machine(host)?,
+            sync_ms: parse(sync_ms)?,
+            for_ms: parse(ms)?,
+        },
         ["pause", host, "for", ms] => Fault::Pause {
             host: machine(host)?,
             for_ms: parse(ms)?,
@@ -203,6 +221,11 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
         ["give-up", host, "for", ms] => Fault::Namesake {
             ordinal: machine(host)?,
             is_cut: true,
+            for_ms: parse(ms)?,
+        },
+        ["double", host, "for", ms] => Fault::Namesake {
+            ordinal: machine(host)?,
+            is_cut: false,
             for_ms: parse(ms)?,
         },
         ["swap", one, other, "for", ms] => Fault::SwapVolumes {

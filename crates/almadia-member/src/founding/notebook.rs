@@ -187,7 +187,7 @@ impl Notebook {
         if self.identity.is_founded() {
             return Err(OfferRefusal::Founded(self.identity.cluster));
         }
-        if asking.asked_by_count != self.asked_by_count(&asking.peer) && !planted(Bug::OfferTakenLate) {
+        if asking.asked_by_count != self.asked_by_count(&asking.peer) {
             return Err(OfferRefusal::Superseded);
         }
         let ids: BTreeSet<_> = found.initial.iter().map(|member| member.id).collect();

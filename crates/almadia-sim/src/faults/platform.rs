@@ -57,7 +57,7 @@ impl Applier {
 
     fn scale(&mut self, world: &mut World, size: u32) -> bool {
         let Some(set) = &mut world.set else { return false };
-        let before = set.api.replicas();
+        let before = set.api.size();
         if size == before || (size < before && self.sick.is_some()) {
             return false;
         }
@@ -68,7 +68,7 @@ impl Applier {
     /// Whether this ordinal may lose what it has.
     fn may_lose(&self, world: &World, ordinal: usize) -> bool {
         let Some(set) = &world.set else { return false };
-        if set.has_ghosts() || set.api.replicas() < 3 || set.api.replicas() as usize <= ordinal {
+        if set.has_ghosts() || set.api.size() < 3 || set.api.size() as usize <= ordinal {
             return false;
         }
         // While a cluster is being founded nothing has been acknowledged yet.

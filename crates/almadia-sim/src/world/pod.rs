@@ -28,27 +28,27 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// The platform's API, as members see it: one number, when it answers. Clones are the same API.
 #[derive(Clone, Debug)]
 pub struct Api {
-    replicas: Arc<AtomicU32>,
+    size: Arc<AtomicU32>,
     is_down: Arc<AtomicBool>,
 }
 
 impl Api {
     /// A set of so many.
-    pub fn new(replicas: u32) -> Self {
+    pub fn new(size: u32) -> Self {
         Self {
-            replicas: Arc::new(AtomicU32::new(replicas)),
+            size: Arc::new(AtomicU32::new(size)),
             is_down: Arc::default(),
         }
     }
 
     /// How many there are to be.
-    pub fn replicas(&self) -> u32 {
-        self.replicas.load(Ordering::Relaxed)
+    pub fn size(&self) -> u32 {
+        self.size.load(Ordering::Relaxed)
     }
 
     /// From now on there are to be so many.
-    pub fn scale(&self, replicas: u32) {
-        self.replicas.store(replicas, Ordering::Relaxed);
+    pub fn scale(&self, size: u32) {
+        self.size.store(size, Ordering::Relaxed);
     }
 
     /// Whether it answers.
@@ -57,7 +57,7 @@ impl Api {
     }
 
     fn ask(&self) -> Option<u32> {
-        (!self.is_down.load(Ordering::Relaxed)).then(|| self.replicas())
+        (!self.is_down.load(Ordering::Relaxed)).then(|| self.size())
     }
 }
 

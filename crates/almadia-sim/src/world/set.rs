@@ -128,12 +128,12 @@ impl Set {
 
     /// What the controller does: starts who is missing, ends who is too many.
     pub fn turn(&mut self, hosts: &mut [Host], now_ms: u64) {
-        let replicas = self.api.replicas() as usize;
+        let size = self.api.size() as usize;
         for (ordinal, place) in self.places.iter().enumerate() {
             let host = &mut hosts[*place];
             match host.power {
-                Power::Off if ordinal < replicas => host.power = Power::On { start_ms: now_ms },
-                Power::On { .. } if ordinal >= replicas => host.end_pod(now_ms),
+                Power::Off if ordinal < size => host.power = Power::On { start_ms: now_ms },
+                Power::On { .. } if ordinal >= size => host.end_pod(now_ms),
                 _ => {}
             }
         }
@@ -154,7 +154,7 @@ impl Set {
 
     /// Nobody belongs but the ordinals below the wished size, each of them votes, by its own pod, and nobody else runs.
     pub fn is_whole(&self, hosts: &[Host]) -> bool {
-        let replicas = self.api.replicas() as usize;
+        let size = self.api.size() as usize;
         let Some(leader) = leader(hosts) else { return false };
         let members = leader.members();
         let is_right = |ordinal: usize| {
@@ -166,7 +166,7 @@ impl Set {
                 .is_some_and(|one| one.votes && Some(one.id) == own)
         };
         let up = hosts.iter().filter(|host| host.power != Power::Off).count();
-        members.len() == replicas && up == replicas && (0..replicas).all(is_right)
+        members.len() == size && up == size && (0..size).all(is_right)
     }
 }
 
