@@ -13,6 +13,7 @@ use crate::outbound::{Newest, Outbound};
 use crate::raft::{CommittedLeader, Payload, Raft, from_index, to_index, to_position};
 use crate::settings::Settings;
 use crate::state_machine::{ApplySink, Checkpoints, StateMachine};
+use crate::tally::{Tally, add};
 use crate::verdict::{Refusals, Verdict};
 use almadia_command::planted::{Bug, planted};
 use almadia_command::{LogIndex, MemberId, Proposal, Term};
@@ -104,6 +105,7 @@ pub struct Consensus {
     receptions: inbound::Receptions,
     lease: LeaderLease,
     hold: VoteHold,
+    tally: Arc<Tally>,
 }
 
 impl Consensus {
@@ -124,8 +126,10 @@ impl Consensus {
         let election_max = Duration::from_millis(settings.election_max_ms);
         let voted = wal.vote();
         let hold = VoteHold::after_start(voted, Instant::now(), election_max);
-        let log = LogStorage::new(wal);
-        let (machine, view) = StateMachine::new(store, own, keeper.clone(), sink).map_err(ended)?;
+        let tally = Arc::<Tally>::default();
+        let log = LogStorage::new(wal, tally.clone());
+        let machine = StateMachine::new(store, own, keeper.clone(), sink, tally.clone());
+        let (machine, view) = machine.map_err(ended)?;
         let checkpoints = machine.checkpoints();
         let (newest, said, sent) = (Newest::default(), Said::default(), SentBook::default());
         let outbound = Outbound::new(
@@ -136,6 +140,7 @@ impl Consensus {
             newest.clone(),
             said.clone(),
             sent.clone(),
+            tally.clone(),
         );
         let config = Arc::new(settings.to_openraft().validate().map_err(ended)?);
         let raft = Raft::new(own.0, config, outbound, log, machine)
@@ -144,7 +149,7 @@ impl Consensus {
         newest.follow(&raft);
         leader_lease::stand_after(&raft, own, voted, hold);
         let lease = LeaderLease::new(own, &raft, said, election_max);
-        let standing = watch_standing(&raft, own);
+        let standing = watch_standing(&raft, own, tally.clone());
         let bearing = bearing::follow(&raft);
         Ok(Self {
             raft,
@@ -159,6 +164,7 @@ impl Consensus {
             receptions: inbound::Receptions::default(),
             lease,
             hold,
+            tally,
         })
     }
 
@@ -263,6 +269,20 @@ impl Consensus {
             checkpoint: to_position(metrics.snapshot.as_ref()).0,
             purged: to_position(metrics.purged.as_ref()).0,
         }
+    }
+
+    /// What was counted so far.
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// How far each other member's log is, as this leader knows it; nothing elsewhere.
+    pub fn replicated(&self) -> Vec<(MemberId, LogIndex)> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let each = metrics.replication.iter().flatten();
+        each.map(|(id, matching)| (MemberId(*id), to_position(matching.as_ref()).0))
+            .collect()
     }
 
     /// The members by the newest membership entry.
@@ -419,10 +439,11 @@ fn ended(error: impl std::fmt::Display) -> Ended {
 }
 
 /// openraft's many-faced metrics as the one thing that decisions need, changed only when it changes.
-fn watch_standing(raft: &Raft, own: MemberId) -> watch::Receiver<Standing> {
+fn watch_standing(raft: &Raft, own: MemberId, tally: Arc<Tally>) -> watch::Receiver<Standing> {
     let (tell, standing) = watch::channel(Standing::default());
     let mut metrics = raft.server_metrics();
     tokio::spawn(async move {
+        let mut led = None;
         loop {
             let now = {
                 let metrics = metrics.borrow_and_update();
@@ -434,6 +455,12 @@ fn watch_standing(raft: &Raft, own: MemberId) -> watch::Receiver<Standing> {
                     leading,
                 }
             };
+            // As etcd counts: a leader that is found again in a later term is a change, too.
+            let leads = now.leader.map(|leader| (now.term, leader));
+            if leads.is_some() && leads != led {
+                led = leads;
+                add(&tally.leader_changes);
+            }
             tell.send_if_modified(|standing| {
                 let changed = *standing != now;
                 *standing = now;

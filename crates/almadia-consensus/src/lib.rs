@@ -21,6 +21,7 @@ mod raft;
 mod repair;
 mod settings;
 mod state_machine;
+mod tally;
 mod verdict;
 mod wire;
 
@@ -37,4 +38,5 @@ pub use network::{
 };
 pub use settings::Settings;
 pub use state_machine::{AppliedBatch, ApplySink, OwnOutcome};
+pub use tally::{Commands, Counted, Durations, Marks, PeerTally, Tally};
 pub use verdict::Refusals;

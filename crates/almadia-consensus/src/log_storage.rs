@@ -5,6 +5,7 @@
 
 use crate::raft::{RaftEntry, RaftLogId, RaftVote, Types, from_entry, from_position, from_vote};
 use crate::raft::{to_entry, to_index, to_position, to_vote};
+use crate::tally::Tally;
 use almadia_command::LogIndex;
 use almadia_command::planted::{Bug, planted};
 use almadia_wal::{LogId, Wal, WalError};
@@ -14,7 +15,9 @@ use openraft::{OptionalSend, RaftLogReader};
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// Bytes of entries in one batch to a follower; one larger entry still goes alone.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -23,12 +26,13 @@ const BATCH_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct LogStorage {
     wal: Wal,
+    tally: Arc<Tally>,
 }
 
 impl LogStorage {
     /// openraft's side of a log.
-    pub fn new(wal: Wal) -> Self {
-        Self { wal }
+    pub fn new(wal: Wal, tally: Arc<Tally>) -> Self {
+        Self { wal, tally }
     }
 
     fn bounds(&self, range: &impl RangeBounds<u64>) -> (LogIndex, LogIndex) {
@@ -116,16 +120,21 @@ impl RaftLogStorage<Types> for LogStorage {
         I: IntoIterator<Item = RaftEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let entries = entries.into_iter().map(|entry| to_entry(&entry)).collect();
+        let entries: Vec<_> = entries.into_iter().map(|entry| to_entry(&entry)).collect();
         if planted(Bug::AppendBeforeSync) {
             self.wal.append(entries, Box::new(|_| {}));
             callback.io_completed(Ok(()));
             return Ok(());
         }
-        self.wal.append(
-            entries,
-            Box::new(move |result| callback.io_completed(result.map_err(io::Error::other))),
-        );
+        let last = entries.last().map(|entry| entry.index);
+        let tally = self.tally.clone();
+        let done = move |result: Result<(), WalError>| {
+            if let (Some(last), Ok(())) = (last, &result) {
+                tally.persisted.note(last, Instant::now());
+            }
+            callback.io_completed(result.map_err(io::Error::other));
+        };
+        self.wal.append(entries, Box::new(done));
         Ok(())
     }
 

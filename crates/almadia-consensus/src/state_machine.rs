@@ -9,6 +9,7 @@ use crate::membership::{decode_stored, encode_stored};
 use crate::raft::{
     Payload, RaftEntry, RaftLogId, RaftSnapshotMeta, RaftStoredMembership, Types, from_position, to_position,
 };
+use crate::tally::{Tally, add};
 use almadia_command::planted::{Bug, planted};
 use almadia_command::{Command, LogIndex, MemberId, Term, Ticket};
 use almadia_store::disk::SnapshotSink;
@@ -19,6 +20,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine, Snapshot};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use std::io;
 use std::sync::{Arc, Mutex};
+use tokio::time::Instant;
 
 /// Revisions whose garbage is dropped after each applied batch, so that compaction keeps pace with writing.
 const COMPACT_REVISIONS: usize = 256;
@@ -68,6 +70,7 @@ pub struct StateMachine {
     keeper: KeeperHandle,
     /// What the newest checkpoint holds, as openraft wants to know it.
     checkpoint: Arc<Mutex<Option<RaftSnapshotMeta>>>,
+    tally: Arc<Tally>,
 }
 
 /// A snapshot on its way out or in.
@@ -89,6 +92,7 @@ impl StateMachine {
         own: MemberId,
         keeper: KeeperHandle,
         sink: Arc<dyn ApplySink>,
+        tally: Arc<Tally>,
     ) -> Result<(Self, Arc<ArcSwap<View>>), io::Error> {
         let view = store.publish();
         let meta = meta_of(&view)?;
@@ -102,6 +106,7 @@ impl StateMachine {
             own,
             keeper,
             checkpoint,
+            tally,
         };
         Ok((machine, published))
     }
@@ -126,6 +131,7 @@ impl StateMachine {
                     self.store.note_applied(index, term);
                     return Ok(());
                 }
+                self.tally.commands.note(&command);
                 let outcome = self.store.apply(index, term, &command);
                 if planted(Bug::ApplyTwice) && index.0.is_multiple_of(23) {
                     self.store.apply(index, term, &command);
@@ -155,6 +161,7 @@ impl StateMachine {
             published: self.published.clone(),
             keeper: self.keeper.clone(),
             checkpoint: self.checkpoint.clone(),
+            tally: self.tally.clone(),
         }
     }
 
@@ -211,7 +218,10 @@ impl RaftStateMachine<Types> for StateMachine {
             index: self.published.load().applied().0,
             ..AppliedBatch::default()
         };
+        let (mut begun, mut count) = (None, 0);
         while let Some(item) = entries.next().await {
+            begun.get_or_insert_with(Instant::now);
+            count += 1;
             let (entry, responder) = item?;
             self.apply_entry(&entry, &mut batch)?;
             if let Some(responder) = responder {
@@ -220,6 +230,9 @@ impl RaftStateMachine<Types> for StateMachine {
         }
         self.store.compact_slice(COMPACT_REVISIONS);
         self.publish();
+        if let Some(begun) = begun {
+            self.tally.note_applied(begun, batch.index, count);
+        }
         self.sink.applied(batch);
         Ok(())
     }
@@ -254,6 +267,7 @@ impl RaftStateMachine<Types> for StateMachine {
             .lock()
             .expect("nobody panics while holding the checkpoint") = Some(meta.clone());
         let (index, term) = to_position(applied.as_ref());
+        add(&self.tally.snapshots_installed);
         self.sink.applied(AppliedBatch {
             index,
             term,
@@ -301,6 +315,7 @@ pub struct Checkpoints {
     published: Arc<ArcSwap<View>>,
     keeper: KeeperHandle,
     checkpoint: Arc<Mutex<Option<RaftSnapshotMeta>>>,
+    tally: Arc<Tally>,
 }
 
 impl Checkpoints {
@@ -309,6 +324,16 @@ impl Checkpoints {
     /// # Errors
     /// In words, when the keeper could not (the disk is full): what was written before stands, and it may be tried again.
     pub async fn make(&self) -> Result<(), String> {
+        let begun = Instant::now();
+        let made = self.make_one().await;
+        match &made {
+            Ok(()) => self.tally.checkpoints.note(begun.elapsed()),
+            Err(_) => add(&self.tally.checkpoints_failed),
+        }
+        made
+    }
+
+    async fn make_one(&self) -> Result<(), String> {
         let view = self.published.load_full();
         let meta = meta_of(&view).map_err(|error| error.to_string())?;
         let done = self.keeper.run(move |keeper| keeper.checkpoint(&view)).await;

@@ -1,17 +1,19 @@
-//! Almadia's own Admin service: a member's log, shown to people (`almadia log`), which changes nothing; and the exercises of
-//! [`faults`].
+//! Almadia's own Admin service: a member's log, shown to people (`almadia log`), its slow requests and how the cluster is
+//! (`almadia status`), which change nothing; and the exercises of [`faults`].
 
 use crate::backend::Backend;
 use crate::caller::Caller;
 use crate::faults;
 use crate::proto::almadia_v1 as pb;
 use crate::service::{Call, Replied, Shared};
+use crate::slow::{SlowRequest, in_words};
 use crate::wire::Plain;
 use almadia_command::LogIndex;
 use almadia_member::log::LogRow;
 use almadia_member::membership::reconcile::Surveyed;
 use almadia_store::Need;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::Response;
@@ -30,6 +32,10 @@ pub(crate) async fn serve<B: Backend>(
         }
         "Cluster" => {
             call.unary(shared, |caller, request| cluster(shared, caller, request))
+                .await
+        }
+        "Slow" => {
+            call.unary(shared, |caller, request| slow(shared, caller, request))
                 .await
         }
         "Isolate" => {
@@ -102,6 +108,44 @@ pub(crate) async fn cluster<B: Backend>(
         doing: survey.doing,
         events: survey.events,
     })))
+}
+
+/// The last requests that the asked member was slow to answer, and how many there were.
+pub(crate) async fn slow<B: Backend>(
+    shared: &Shared<B>,
+    caller: Caller,
+    _request: pb::SlowRequest,
+) -> Result<Replied<Plain<pb::SlowResponse>>, Status> {
+    // They show keys.
+    shared.permitted(&caller, Need::Root).await?;
+    let counts = shared.slow.counts().map(|(part, count)| pb::SlowCount {
+        part: part.to_owned(),
+        words: in_words(part).to_owned(),
+        count,
+    });
+    Ok(Replied::unlogged(Plain(pb::SlowResponse {
+        member_id: shared.backend.identity().member.get(),
+        counts: counts.into(),
+        recent: shared.slow.recent().into_iter().map(slow_call).collect(),
+    })))
+}
+
+fn slow_call(request: SlowRequest) -> pb::SlowCall {
+    let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let since = request.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let part = |(name, time): (&str, Duration)| pb::SlowPart {
+        part: name.to_owned(),
+        micros: us(time),
+    };
+    pb::SlowCall {
+        ended_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        method: request.method,
+        key: request.key,
+        client: request.client,
+        micros: us(request.took),
+        parts: request.parts.each().map(part).into(),
+        words: in_words(request.parts.longest()).to_owned(),
+    }
 }
 
 fn entry(row: LogRow) -> pb::LogEntry {

@@ -4,6 +4,7 @@ use crate::auth::AuthConfig;
 use crate::compactor::AutoCompaction;
 use crate::faults::FaultSwitch;
 use crate::limits::Limits;
+use crate::metrics::Sources;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,10 @@ pub struct Config {
     pub keepalive_timeout: Duration,
     /// The switch for exercises; without one they are refused (`--enable-fault-injection`).
     pub faults: Option<Arc<dyn FaultSwitch>>,
+    /// A request that takes longer is told in the log, with where its time went (`--slow-request-threshold`); `None` for none.
+    pub slow_request_threshold: Option<Duration>,
+    /// What is shown in the metrics besides what the edge and the member count.
+    pub sources: Sources,
 }
 
 impl Default for Config {
@@ -80,6 +85,8 @@ impl Default for Config {
             keepalive_interval: Duration::from_secs(2 * 60 * 60),
             keepalive_timeout: Duration::from_secs(20),
             faults: None,
+            slow_request_threshold: Some(Duration::from_millis(100)),
+            sources: Sources::default(),
         }
     }
 }

@@ -12,12 +12,14 @@ use crate::position::Position;
 use crate::proto::etcdserverpb as pb;
 use crate::range_stream;
 use crate::service::{Call, Replied, Shared};
+use crate::slow::trail;
 use crate::translate;
 use crate::wire::Plain;
 use almadia_command::{Command, Kind, OperationKind, Range, Revision, SortTarget, Term, Txn};
 use almadia_store::{Answer, AuthRefusal, Need, Refusal, View};
 use prost::Message;
 use std::sync::Arc;
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::Response;
@@ -68,6 +70,7 @@ pub(crate) async fn range<B: Backend>(
     caller: Caller,
     request: pb::RangeRequest,
 ) -> Result<Replied<RangeReply>, Status> {
+    trail::about(&request.key);
     shared.refuse_as_learner(request.serializable)?;
     check::range(&request)?;
     let (view, actor) = shared.readable_as(&caller, request.serializable).await?;
@@ -133,6 +136,7 @@ pub(crate) async fn put<B: Backend>(
     caller: Caller,
     request: pb::PutRequest,
 ) -> Result<Replied<PutReply>, Status> {
+    trail::about(&request.key);
     check::put(&request)?;
     let len = request.encoded_len();
     let written = shared
@@ -156,6 +160,7 @@ pub(crate) async fn delete_range<B: Backend>(
     caller: Caller,
     request: pb::DeleteRangeRequest,
 ) -> Result<Replied<DeleteRangeReply>, Status> {
+    trail::about(&request.key);
     check::delete_range(&request)?;
     let len = request.encoded_len();
     let written = shared
@@ -181,6 +186,9 @@ pub(crate) async fn txn<B: Backend>(
     caller: Caller,
     request: pb::TxnRequest,
 ) -> Result<Replied<TxnReply>, Status> {
+    if let Some(compare) = request.compare.first() {
+        trail::about(&compare.key);
+    }
     check::txn(&request, shared.config.txn_operations_max)?;
     let values = ValueWishes::of(&request);
     let (len, serializable) = (request.encoded_len(), translate::is_serializable(&request));
@@ -289,6 +297,7 @@ impl<B: Backend> Shared<B> {
             }
             actor = newer;
         };
+        trail::decided(index);
         let answer = outcome.result?;
         let header = self.header(outcome.revision, term);
         Ok(Written {
@@ -320,8 +329,10 @@ impl<B: Backend> Shared<B> {
 
     /// Returns when the view holds everything acknowledged so far.
     pub(crate) async fn read_barrier(&self) -> Result<(), Fault> {
+        let begun = Instant::now();
         let barrier = self.backend.read_barrier();
         let confirmed = tokio::time::timeout(self.config.request_timeout, barrier).await;
+        trail::confirmed(begun);
         Ok(confirmed.unwrap_or(Err(ReadError::TimedOut))?)
     }
 

@@ -1,16 +1,29 @@
 //! What is counted, and `/metrics`, where it is read: in Prometheus' text form, under etcd's names where etcd has one.
 //!
-//! Whoever counts holds a handle that was registered when the member started, so that counting is one addition. A new
-//! metric is one line in its group here, or a group of its own with a `register`.
+//! Whoever counts at this edge holds a handle that was registered when the member started, so that counting is one addition. A new
+//! metric is one line in its group here, or a group of its own with a `register`. What is counted elsewhere is read at each
+//! scrape ([`sheet`]): the member's numbers under etcd's names ([`member`]) and ours ([`own`]), and those of [`Source`]s.
 
 mod bounds;
 mod calls;
+mod care;
+mod member;
+mod own;
+mod sheet;
+mod slow;
 mod versions;
 
 pub(crate) use bounds::Bounds;
 pub(crate) use calls::Method;
+pub use sheet::{IntoNumber, Labels, Sheet, Source, Sources};
+pub(crate) use slow::SlowCounters;
 
+use crate::backend::Backend;
+use crate::maintenance::active_alarms;
+use crate::proto::etcdserverpb::AlarmType;
+use crate::service::Shared;
 use calls::Calls;
+use care::Care;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntGauge, Opts, Registry, TextEncoder};
 use tonic::Status;
@@ -25,6 +38,10 @@ pub(crate) struct Metrics {
     versions: Versions,
     /// What the limits do.
     pub(crate) bounds: Bounds,
+    /// What supervisors and operators ask for.
+    pub(crate) care: Care,
+    /// How many requests were slow.
+    pub(crate) slow: SlowCounters,
 }
 
 impl Default for Metrics {
@@ -34,6 +51,8 @@ impl Default for Metrics {
             calls: Calls::register(&registry),
             versions: Versions::register(&registry),
             bounds: Bounds::register(&registry),
+            care: Care::register(&registry),
+            slow: SlowCounters::register(&registry),
             registry,
         }
     }
@@ -61,9 +80,10 @@ impl Metrics {
         self.versions.note(headers, is_stream).map_err(Status::from)
     }
 
-    /// All of it.
-    pub(crate) fn respond(&self) -> http::Response<Body> {
-        let families = self.registry.gather();
+    /// All of it, as it is now.
+    pub(crate) fn respond<B: Backend>(&self, shared: &Shared<B>) -> http::Response<Body> {
+        let mut families = self.registry.gather();
+        families.extend(self.read(shared).into_families());
         let mut response = match TextEncoder::new().encode_to_string(&families) {
             Ok(text) => http::Response::new(Body::new(text)),
             Err(error) => {
@@ -77,6 +97,51 @@ impl Metrics {
         response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
         response
     }
+
+    /// What is counted elsewhere.
+    fn read<B: Backend>(&self, shared: &Shared<B>) -> Sheet {
+        let mut sheet = Sheet::default();
+        self.calls.write(&mut sheet);
+        let (received, sent) = shared.connections.bytes();
+        sheet.counter(
+            "etcd_network_client_grpc_received_bytes_total",
+            "The total number of bytes received from clients.",
+            received,
+        );
+        sheet.counter(
+            "etcd_network_client_grpc_sent_bytes_total",
+            "The total number of bytes sent to clients.",
+            sent,
+        );
+        if let Some(vitals) = shared.backend.vitals() {
+            let alarms: Vec<_> = active_alarms(&vitals.status, &shared.backend.view())
+                .into_iter()
+                .map(|alarm| (alarm.member, alarm_name(alarm.kind)))
+                .collect();
+            let told = member::Told {
+                version: &shared.config.version,
+                alarms: &alarms,
+            };
+            member::write(&mut sheet, &vitals, &told);
+            own::write(&mut sheet, &vitals);
+            let watches = u64::try_from(self.bounds.watches.get()).unwrap_or(0);
+            let live = vitals.watchers_live as u64;
+            sheet.gauge(
+                "etcd_debugging_mvcc_slow_watcher_total",
+                "Total number of unsynced slow watchers.",
+                watches.saturating_sub(live),
+            );
+        }
+        for source in &shared.config.sources.0 {
+            source.write(&mut sheet);
+        }
+        sheet
+    }
+}
+
+/// As etcd writes it.
+fn alarm_name(kind: i32) -> &'static str {
+    AlarmType::try_from(kind).map_or("UNKNOWN", |kind| kind.as_str_name())
 }
 
 /// Registers a metric and returns it.

@@ -19,6 +19,7 @@ use crate::pieces::{self, PIECE_BYTES};
 use crate::position::{self, Position};
 use crate::served::Served;
 use crate::slots::Slots;
+use crate::slow::{self, Answered, SlowLog};
 use crate::stop::Stop;
 use crate::stream::Messages;
 use crate::wire::{self, Answer};
@@ -29,6 +30,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
@@ -37,7 +39,7 @@ use tonic::codegen::{Service, http};
 pub(crate) const METHODS: [(&str, &[&str]); 12] = [
     (
         "almadia.v1.Admin",
-        &["Log", "Cluster", "Isolate", "Heal", "Faults", "Crash"],
+        &["Log", "Cluster", "Slow", "Isolate", "Heal", "Faults", "Crash"],
     ),
     ("grpc.health.v1.Health", &["Check", "Watch"]),
     ("grpc.reflection.v1.ServerReflection", &["ServerReflectionInfo"]),
@@ -131,6 +133,7 @@ pub(crate) struct Shared<B> {
     pub(crate) budget: Budget,
     pub(crate) watch_slots: Slots,
     pub(crate) stage: web::Stage,
+    pub(crate) slow: SlowLog,
 }
 
 /// What a method answers: the message, and where its command stands in the log if it has one.
@@ -171,6 +174,7 @@ impl<B: Backend> Edge<B> {
         );
         let connections = Register::new(&config.limits, metrics.bounds.clone());
         let budget = Budget::new(config.limits.answer_bytes_max, metrics.bounds.clone());
+        let slow = SlowLog::new(config.slow_request_threshold, metrics.slow.clone());
         let intake = Arc::new(IntakeBounds {
             message_bytes_max: config.message_bytes_max(),
             body_timeout: config.limits.body_timeout,
@@ -190,6 +194,7 @@ impl<B: Backend> Edge<B> {
                 budget,
                 watch_slots,
                 stage: web::Stage::default(),
+                slow,
             }),
             served: Served::Everything,
         }
@@ -346,6 +351,7 @@ impl<B: Backend> Shared<B> {
         if len <= PIECE_BYTES {
             return wire::respond(answer);
         }
+        slow::trail::is_large();
         let share = answer.take_share();
         pieces::respond(
             len,
@@ -396,14 +402,47 @@ impl<B: Backend> Edge<B> {
         let is_stream = method.is_some_and(Method::is_stream);
         let connection = request.extensions().get::<UnderWay>().filter(|_| is_stream);
         let open = connection.map(UnderWay::open);
-        let response = match shared.metrics.note_version(request.headers(), is_stream) {
-            Ok(()) => Self::answer(Arc::clone(&shared), request).await,
-            Err(status) => status.into_http(),
-        };
-        match method {
-            Some(method) => method.note(response, open),
-            None => response,
+        if let Err(status) = shared.metrics.note_version(request.headers(), is_stream) {
+            let response = status.into_http();
+            return match method {
+                Some(method) => method.note(response, open),
+                None => response,
+            };
         }
+        match method {
+            None => Self::answer(Arc::clone(&shared), request).await,
+            Some(method) if is_stream => method.note(Self::answer(Arc::clone(&shared), request).await, open),
+            Some(method) => {
+                let response = Self::answer_timed(Arc::clone(&shared), method, request).await;
+                method.note(response, open)
+            }
+        }
+    }
+
+    /// Answers a request that is no stream, and notes how long that takes.
+    async fn answer_timed(
+        shared: Arc<Shared<B>>,
+        method: &Method,
+        request: http::Request<Body>,
+    ) -> http::Response<Body> {
+        let begun = Instant::now();
+        let client = request
+            .extensions()
+            .get::<crate::connection::From>()
+            .map(|from| from.0);
+        let answer = Self::answer(Arc::clone(&shared), request);
+        let (response, trail) = slow::trail::followed(answer).await;
+        let answered = Instant::now();
+        method.note_time(answered.duration_since(begun));
+        let answered = Answered {
+            shared,
+            method: method.name(),
+            client,
+            trail,
+            begun,
+            answered,
+        };
+        slow::follow(answered, response)
     }
 
     async fn answer(shared: Arc<Shared<B>>, request: http::Request<Body>) -> http::Response<Body> {

@@ -24,13 +24,17 @@ mod proposer;
 mod reads;
 pub mod restoring;
 mod start;
+mod tally;
 mod upkeep;
+mod vitals;
 mod waiters;
 
-pub use almadia_consensus::{MemberInfo, Membered, Role, Settings, Standing};
+pub use almadia_consensus::{Counted, Durations, MemberInfo, Membered, PeerTally, Role, Settings, Standing};
 pub use leader::AskError;
 pub use leases::TimeLeft;
 pub use limits::{Limits, MemoryBudget};
 pub use member::{Applied, Member, ProposeError, ReadError, Status};
 pub use membership::{Changed, MemberChangeError, MembershipRefusal, MoveLeaderError};
 pub use start::Ingredients;
+pub use tally::Tally;
+pub use vitals::{Files, Stages, Vitals};

@@ -14,7 +14,9 @@ use crate::membership::reconcile::Desk;
 use crate::overview;
 use crate::proposer::Proposals;
 use crate::reads;
+use crate::tally::add;
 use crate::upkeep::Sizes;
+use crate::waiters::Waiters;
 use almadia_command::{ClusterId, Command, Kind, LogIndex, MemberId, Term};
 use almadia_consensus::{Consensus, KeeperHandle, Lane, Membered, Pipe};
 use almadia_store::{Outcome, View, WatchHub};
@@ -46,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) leases: LeaseDesk,
     pub(crate) random: Mutex<Box<dyn FnMut() -> u64 + Send>>,
     pub(crate) applied: watch::Receiver<LogIndex>,
+    pub(crate) waiters: Arc<Waiters>,
     pub(crate) is_learner: AtomicBool,
     pub(crate) is_stopping: AtomicBool,
     pub(crate) removed: watch::Sender<bool>,
@@ -203,6 +206,14 @@ impl Member {
     /// # Errors
     /// [`ReadError`].
     pub async fn read_barrier(&self) -> Result<(), ReadError> {
+        let confirmed = self.confirmed().await;
+        if confirmed.is_err() {
+            add(&self.inner.waiters.tally.reads_failed);
+        }
+        confirmed
+    }
+
+    async fn confirmed(&self) -> Result<(), ReadError> {
         let (give, take) = oneshot::channel();
         self.inner.reads.try_send(give).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ReadError::Busy,

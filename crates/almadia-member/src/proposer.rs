@@ -6,15 +6,18 @@
 
 use crate::forward::client::Outgoing;
 use crate::member::{Applied, ProposeError};
+use crate::tally::add;
 use crate::waiters::{Settled, Waiters};
 use almadia_command::planted::{Bug, planted};
 use almadia_command::{Command, MemberId, Proposal, Term, Ticket};
 use almadia_consensus::{Consensus, Refusals, Standing};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 /// Commands waiting to enter the log at most; beyond it the answer is "too many requests" (etcd's bound).
 pub const QUEUE_MAX: usize = 5000;
@@ -25,8 +28,8 @@ const BATCH_MAX: usize = 1024;
 /// The next batch waits for the last one this long at most.
 const SETTLE_LIMIT: Duration = Duration::from_secs(1);
 
-/// A command's bytes and who waits for what becomes of it.
-pub type Queued = (Bytes, oneshot::Sender<Settled>);
+/// A command's bytes, who waits for what becomes of it, and since when.
+pub type Queued = (Bytes, oneshot::Sender<Settled>, Instant);
 
 /// After a proposal was lost to a change of leader: the new one needs a moment before it accepts.
 const RETRY: Duration = Duration::from_millis(10);
@@ -36,12 +39,22 @@ const RETRY: Duration = Duration::from_millis(10);
 pub struct Proposals {
     queue: mpsc::Sender<Queued>,
     limit: Duration,
+    waiters: Arc<Waiters>,
 }
 
 impl Proposals {
     /// Over the queue that [`start`] gives; `limit` is how long an outcome is waited for.
-    pub fn new(queue: mpsc::Sender<Queued>, limit: Duration) -> Self {
-        Self { queue, limit }
+    pub fn new(queue: mpsc::Sender<Queued>, limit: Duration, waiters: Arc<Waiters>) -> Self {
+        Self {
+            queue,
+            limit,
+            waiters,
+        }
+    }
+
+    /// How many wait in the queue.
+    pub fn queued(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
     }
 
     /// For a client's command: when too many wait already, it is refused at once.
@@ -53,7 +66,7 @@ impl Proposals {
             loop {
                 let (give, take) = oneshot::channel();
                 self.queue
-                    .try_send((bytes.clone(), give))
+                    .try_send((bytes.clone(), give, Instant::now()))
                     .map_err(|error| match error {
                         mpsc::error::TrySendError::Full(_) => ProposeError::Busy,
                         mpsc::error::TrySendError::Closed(_) => ProposeError::Stopped,
@@ -61,6 +74,7 @@ impl Proposals {
                 if let Some(done) = settled(take).await {
                     return done;
                 }
+                add(&self.waiters.tally.proposals_lost);
                 tokio::time::sleep(RETRY).await;
             }
         })
@@ -76,11 +90,12 @@ impl Proposals {
         self.limited(async {
             loop {
                 let (give, take) = oneshot::channel();
-                let queued = self.queue.send((bytes.clone(), give)).await;
+                let queued = self.queue.send((bytes.clone(), give, Instant::now())).await;
                 queued.map_err(|_| ProposeError::Stopped)?;
                 if let Some(done) = settled(take).await {
                     return done;
                 }
+                add(&self.waiters.tally.proposals_lost);
                 tokio::time::sleep(RETRY).await;
             }
         })
@@ -100,7 +115,11 @@ impl Proposals {
         if planted(Bug::TimeoutAsRefusal) && outcome.is_err() {
             return Err(ProposeError::Busy);
         }
-        outcome.unwrap_or(Err(ProposeError::TimedOut))
+        let outcome = outcome.unwrap_or(Err(ProposeError::TimedOut));
+        if outcome.is_err() {
+            add(&self.waiters.tally.proposals_failed);
+        }
+        outcome
     }
 }
 
@@ -209,7 +228,13 @@ impl Proposer {
 
     fn register(&self, term: Term, batch: &mut Vec<Queued>) -> Vec<Proposal> {
         let own = self.own;
-        self.waiters.register(term, batch.drain(..), |ticket, command| {
+        let tally = &self.waiters.tally;
+        if let Some((_, _, since)) = batch.first() {
+            tally.queue_wait.note(since.elapsed());
+        }
+        tally.batched.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        let callers = batch.drain(..).map(|(command, give, _)| (command, give));
+        self.waiters.register(term, callers, |ticket, command| {
             Proposal::new(own, ticket, command)
         })
     }

@@ -4,11 +4,14 @@
 //! applied what was committed at that moment. No disk write, and no work per read but a wake-up.
 
 use crate::forward::client::Outgoing;
+use crate::waiters::Waiters;
 use almadia_command::LogIndex;
 use almadia_command::planted::{Bug, planted};
 use almadia_consensus::{Consensus, ReadIndexError, Standing};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 /// Reads waiting for a confirmation at most; beyond it the answer is "too many requests".
 pub const QUEUE_MAX: usize = 64 * 1024;
@@ -24,6 +27,7 @@ pub fn start(
     consensus: Consensus,
     applied: watch::Receiver<LogIndex>,
     forward: mpsc::Sender<Outgoing>,
+    waiters: Arc<Waiters>,
 ) -> mpsc::Sender<Queued> {
     let (queue, receive) = mpsc::channel(QUEUE_MAX);
     let standing = consensus.standing();
@@ -33,6 +37,7 @@ pub fn start(
             applied,
             forward,
             standing,
+            waiters,
         }
         .run(receive),
     );
@@ -44,12 +49,15 @@ struct Reader {
     applied: watch::Receiver<LogIndex>,
     forward: mpsc::Sender<Outgoing>,
     standing: watch::Receiver<Standing>,
+    /// For what is counted.
+    waiters: Arc<Waiters>,
 }
 
 impl Reader {
     async fn run(mut self, mut queue: mpsc::Receiver<Queued>) {
         let mut waiting: Vec<Queued> = Vec::new();
         while queue.recv_many(&mut waiting, QUEUE_MAX).await > 0 {
+            let begun = Instant::now();
             // On a stop the reads are dropped unanswered, which their callers take as such.
             loop {
                 let Some(index) = self.confirm_for(&mut waiting, &mut queue).await else {
@@ -62,6 +70,7 @@ impl Reader {
                     Some(false) => {}
                 }
             }
+            self.waiters.tally.confirmations.note(begun.elapsed());
             for read in waiting.drain(..) {
                 let _ = read.send(());
             }

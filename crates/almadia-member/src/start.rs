@@ -91,6 +91,21 @@ struct Heard {
     installed: watch::Receiver<u64>,
 }
 
+impl Heard {
+    fn start_reads(
+        &self,
+        consensus: &Consensus,
+        forward: mpsc::Sender<client::Outgoing>,
+    ) -> mpsc::Sender<reads::Queued> {
+        reads::start(
+            consensus.clone(),
+            self.applied.clone(),
+            forward,
+            self.waiters.clone(),
+        )
+    }
+}
+
 /// The sink for applied batches, and what is heard of them.
 fn listen(store: &Store, drawn: u32) -> (Arc<Sink>, Heard) {
     let waiters = Arc::new(Waiters::new(drawn));
@@ -251,7 +266,7 @@ impl Member {
             heard.waiters.clone(),
             forward.clone(),
         );
-        let proposals = Proposals::new(queue, parts.request_limit);
+        let proposals = Proposals::new(queue, parts.request_limit, heard.waiters.clone());
         let leading = Leading::start(&manner, &consensus, &forward, &proposals, &heard);
         let held = (&keeper, &wal, parts.disk, parts.limits);
         let care = take_care(own, &runtime, held, &leading, &heard);
@@ -264,11 +279,12 @@ impl Member {
             own,
             name: parts.name,
             request_limit: parts.request_limit,
-            reads: reads::start(consensus.clone(), heard.applied.clone(), forward),
+            reads: heard.start_reads(&consensus, forward),
             duties: leading.asker.duties.clone(),
             leases: LeaseDesk::new(own, parts.drawn, leading.asker, parts.request_limit),
             random: Mutex::new(parts.random),
             applied: heard.applied,
+            waiters: heard.waiters,
             is_learner: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             removed: watch::Sender::new(false),

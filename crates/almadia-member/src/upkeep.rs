@@ -55,6 +55,18 @@ const FREE_BYTES_MIN: u64 = 1024 * 1024 * 1024;
 pub struct Sizes {
     /// Bytes of segment files and manifests.
     pub disk_bytes: AtomicU64,
+    /// Segments of the newest checkpoint.
+    pub segments: AtomicU64,
+    /// Bytes in them that can still be read.
+    pub segment_live_bytes: AtomicU64,
+    /// Room on the volume.
+    pub free_bytes: AtomicU64,
+    /// Its size.
+    pub total_bytes: AtomicU64,
+    /// Memory this member may use; 0 for no bound.
+    pub memory_bytes_max: AtomicU64,
+    /// The operator's quota; 0 for none.
+    pub quota_bytes: AtomicU64,
 }
 
 /// What the upkeep works on.
@@ -202,15 +214,18 @@ impl Upkeep {
             let spares = wal.prepare_spares();
             let garbage = keeper.collect_garbage(&view);
             let disk_bytes = keeper.disk_bytes() + keeper.manifest_bytes();
-            (disk_bytes, spares.err(), garbage.err())
+            let segments = (keeper.segment_count() as u64, keeper.disk_live_bytes());
+            (disk_bytes, segments, spares.err(), garbage.err())
         };
         let done = self
             .keeper
             .run(work)
             .await
             .map_err(|gone| Ended(gone.to_string()))?;
-        let (disk_bytes, spares, garbage) = done;
+        let (disk_bytes, (segments, live_bytes), spares, garbage) = done;
         self.sizes.disk_bytes.store(disk_bytes, Ordering::Relaxed);
+        self.sizes.segments.store(segments, Ordering::Relaxed);
+        self.sizes.segment_live_bytes.store(live_bytes, Ordering::Relaxed);
         let is_new = turned(&files.spares_fail, spares.is_some());
         if let Some(error) = spares.filter(|_| is_new) {
             tracing::warn!(%error, "cannot prepare log files: writes are refused; will try again");
@@ -229,6 +244,10 @@ impl Upkeep {
     /// the spares that are ready (2 or more) and, made by the writer itself, those the head room is for. A follower takes
     /// what its leader lets in, whose disk may be larger: its log waits when even those are full.
     async fn watch(&self, files: &Files) {
+        let memory = self.limits.memory.as_ref().map_or(0, |memory| memory.bytes_max);
+        self.sizes.memory_bytes_max.store(memory, Ordering::Relaxed);
+        let quota = self.limits.live_bytes_max.unwrap_or(0);
+        self.sizes.quota_bytes.store(quota, Ordering::Relaxed);
         loop {
             let is_far = self
                 .limits
@@ -236,6 +255,8 @@ impl Upkeep {
             let pause = match self.disk.space() {
                 Ok(space) => {
                     turned(&files.blind, false);
+                    self.sizes.free_bytes.store(space.free_bytes, Ordering::Relaxed);
+                    self.sizes.total_bytes.store(space.total_bytes, Ordering::Relaxed);
                     self.look(space, files)
                 }
                 Err(error) => {

@@ -6,12 +6,14 @@
 //! again. The one exception is a snapshot, which brings effects without entries: then the answer is *unknown*.
 //! Pure bookkeeping: it never sends anything.
 
+use crate::tally::Tally;
 use almadia_command::planted::{Bug, planted};
-use almadia_command::{Proposal, Term, Ticket};
+use almadia_command::{LogIndex, Proposal, Term, Ticket};
 use almadia_consensus::{AppliedBatch, OwnOutcome};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 /// How a proposal ended.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub struct Waiters {
     state: Mutex<State>,
     /// Something was settled. One task listens: the proposer.
     progress: Notify,
+    /// What is counted on the way.
+    pub tally: Tally,
 }
 
 #[derive(Debug)]
@@ -48,6 +52,7 @@ struct Waiting {
     give: oneshot::Sender<Settled>,
     /// On how many connections it was sent to a leader.
     sends: u32,
+    entered: Instant,
 }
 
 impl Waiters {
@@ -64,6 +69,7 @@ impl Waiters {
         Self {
             state: Mutex::new(state),
             progress: Notify::new(),
+            tally: Tally::default(),
         }
     }
 
@@ -81,6 +87,7 @@ impl Waiters {
         callers: impl IntoIterator<Item = (C, oneshot::Sender<Settled>)>,
         wrap: impl Fn(Ticket, &C) -> Proposal,
     ) -> Vec<Proposal> {
+        let entered = Instant::now();
         let mut state = self.state();
         let mut proposals = Vec::new();
         for (command, give) in callers {
@@ -101,6 +108,7 @@ impl Waiters {
                     proposal: proposal.clone(),
                     give,
                     sends: 0,
+                    entered,
                 },
             );
             proposals.push(proposal);
@@ -111,6 +119,8 @@ impl Waiters {
     /// Settles what an applied batch decides. `skipped` says that entries were replaced by a snapshot.
     pub fn applied(&self, batch: AppliedBatch) {
         let mut state = self.state();
+        let mut entered: Option<(LogIndex, Instant)> = None;
+        let mut told = Vec::with_capacity(batch.outcomes.len());
         for outcome in batch.outcomes {
             let Some(waiting) = state.waiting.remove(&outcome.ticket) else {
                 continue;
@@ -120,7 +130,17 @@ impl Waiters {
                 state.waiting.insert(outcome.ticket, waiting);
                 continue;
             }
-            let _ = waiting.give.send(Settled::Applied(outcome));
+            // The batch's oldest, at the place of its last: mostly they have entered together.
+            let since = entered.map_or(waiting.entered, |(_, since)| since.min(waiting.entered));
+            entered = Some((outcome.index, since));
+            told.push((waiting.give, outcome));
+        }
+        // Noted before the callers hear of it, who may ask for it at once.
+        if let Some((last, since)) = entered {
+            self.tally.entered.note(last, since);
+        }
+        for (give, outcome) in told {
+            let _ = give.send(Settled::Applied(outcome));
         }
         if batch.skipped {
             for (_, waiting) in std::mem::take(&mut state.waiting) {
@@ -138,6 +158,11 @@ impl Waiters {
         }
         drop(state);
         self.progress.notify_one();
+    }
+
+    /// How many have no outcome yet.
+    pub fn undecided(&self) -> usize {
+        self.state().waiting.len()
     }
 
     /// Waits until nothing up to and with this ticket waits any more. For one caller at a time.

@@ -14,6 +14,7 @@ use crate::memory;
 use crate::peers::{PeerDialer, PeerListener, Who};
 use crate::signals::Stop;
 use crate::tls::{Acceptor, Certificates, TlsError};
+use crate::vitals::BodyVitals;
 use crate::waiting;
 use crate::wished::WishedSize;
 use almadia_disk::{Disk, DiskError, RealDisk};
@@ -120,6 +121,8 @@ pub struct Serving {
     pub clients: ClientListener,
     /// The switch that cuts the member off its peers.
     pub who: Who,
+    /// What is counted below the member.
+    pub vitals: BodyVitals,
     /// Asks to stop serving.
     pub stop: Stop,
 }
@@ -199,6 +202,7 @@ where
         member: server.member.clone(),
         clients,
         who: server.who.clone(),
+        vitals: BodyVitals::new(config, server.storage.syncs.clone(), server.who.traffic().clone()),
         stop: closing,
     };
     // Clients are served on while leadership moves, so that their requests go where it goes.

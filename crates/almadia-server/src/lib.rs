@@ -16,8 +16,10 @@ pub mod peers;
 pub mod signals;
 pub mod tls;
 pub mod url;
+mod vitals;
 mod waiting;
 pub mod wished;
 
 pub use assemble::{Server, ServerError, Serving, run};
 pub use listen::ListenError;
+pub use vitals::{BodyVitals, PeerTraffic, Traffic};

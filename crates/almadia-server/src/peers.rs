@@ -16,6 +16,7 @@ pub use listener::{Accept, Accepted, PeerListener};
 pub use resolver::{Resolve, Resolving, SystemResolver};
 pub(crate) use socket::configure as configure_socket;
 
+use crate::vitals::Traffic;
 use almadia_command::{ClusterId, GroupId, MemberId};
 use almadia_consensus::Lane;
 use almadia_member::hello::{Hello, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
@@ -80,6 +81,7 @@ pub struct Who {
     cut: watch::Sender<Cut>,
     /// A peer has said that this member was removed from the cluster.
     removed: watch::Sender<bool>,
+    traffic: Traffic,
     /// Who was removed, once there is somebody to ask.
     gone: Arc<OnceLock<Gone>>,
 }
@@ -107,6 +109,7 @@ impl Who {
             cluster: Arc::new(AtomicU64::new(identity.cluster.get())),
             cut: watch::Sender::new(Cut::None),
             removed: watch::Sender::new(false),
+            traffic: Traffic::default(),
             gone: Arc::default(),
         }
     }
@@ -163,6 +166,11 @@ impl Who {
     /// From whom the member is cut off.
     pub fn cut(&self) -> Cut {
         self.cut.borrow().clone()
+    }
+
+    /// Bytes to and from each peer.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     fn cuts(&self) -> watch::Receiver<Cut> {

@@ -7,10 +7,12 @@ use super::{AppendStream, PeerClient, RpcError, broken};
 use crate::leader_lease::Said;
 use crate::network::{Lane, Pipe};
 use crate::raft::{Types, to_position};
+use crate::tally::{PeerTally, add};
 use crate::wire::append::{decode_answer, encode_batch};
 use futures_util::{Stream, StreamExt};
 use openraft::OptionalSend;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -35,6 +37,7 @@ struct Session<'s> {
     pipe: Pipe,
     /// One mark per batch sent; closed when the input has ended.
     sent: mpsc::Receiver<()>,
+    counted: Arc<PeerTally>,
     _sending: Sending,
 }
 
@@ -61,6 +64,7 @@ where
         home: &mut client.append,
         pipe,
         sent,
+        counted: client.counted.clone(),
         _sending: sending,
     };
     Ok(futures_util::stream::unfold(Some(session), next).boxed())
@@ -100,6 +104,9 @@ async fn next(session: Option<Session<'_>>) -> Step<'_> {
         Ok(None) => Err(broken("the peer closed the append stream")),
         Err(_) => Err(broken("the peer left a batch unanswered for too long")),
     };
+    if answer.is_err() {
+        add(&session.counted.failures);
+    }
     let goes_on = matches!(answer, Ok(Ok(_)));
     Some((answer, goes_on.then_some(session)))
 }

@@ -19,6 +19,7 @@ use crate::membership::MemberInfo;
 use crate::network::{DialError, Lane, PeerAddress, PeerNetwork, Pipe};
 use crate::raft::{RaftVote, Types, to_position};
 use crate::state_machine::SnapshotData;
+use crate::tally::{PeerTally, Tally, add};
 use crate::wire::control::{Ask, AskHeartbeat, AskTransfer, AskVote, Say};
 use almadia_command::{MemberId, Term};
 use almadia_store::View;
@@ -40,6 +41,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::time::Instant;
 
 pub(crate) type RpcError = RPCError<Types>;
 type AppendStream<'s> = BoxStream<'s, Result<StreamAppendResult<Types>, RpcError>>;
@@ -53,6 +55,7 @@ pub struct Outbound {
     newest: Newest,
     said: Said,
     sent: SentBook,
+    tally: Arc<Tally>,
     links: Arc<Mutex<BTreeMap<u64, Arc<ControlLink>>>>,
 }
 
@@ -66,6 +69,7 @@ impl Outbound {
         newest: Newest,
         said: Said,
         sent: SentBook,
+        tally: Arc<Tally>,
     ) -> Self {
         Self {
             own,
@@ -75,6 +79,7 @@ impl Outbound {
             newest,
             said,
             sent,
+            tally,
             links: Arc::default(),
         }
     }
@@ -104,6 +109,8 @@ impl Outbound {
             view: self.view.clone(),
             said: self.said.clone(),
             sent: self.sent.clone(),
+            counted: self.tally.peer(MemberId(target)),
+            tally: self.tally.clone(),
             append: None,
             heartbeats,
         }
@@ -133,6 +140,8 @@ pub struct PeerClient {
     view: Arc<ArcSwap<View>>,
     said: Said,
     sent: SentBook,
+    counted: Arc<PeerTally>,
+    tally: Arc<Tally>,
     /// The append pipe between two streams that ended cleanly.
     append: Option<Pipe>,
     /// Heartbeats go over the control link, so that entries never delay them.
@@ -144,10 +153,30 @@ impl PeerClient {
         self.network
             .dial(self.whereabouts.now(), lane)
             .await
-            .map_err(|error| unreachable_peer(&error))
+            .map_err(|error| {
+                add(&self.counted.failures);
+                unreachable_peer(&error)
+            })
     }
 
     async fn ask(&self, ask: Ask, kind: RPCTypes, limit: Duration) -> Result<Say, RpcError> {
+        let is_heartbeat = matches!(ask, Ask::Heartbeat(_));
+        let begun = Instant::now();
+        let said = self.ask_uncounted(ask, kind, limit).await;
+        match &said {
+            Ok(_) if is_heartbeat => self.counted.round_trips.note(begun.elapsed()),
+            Ok(_) => {}
+            Err(_) => {
+                add(&self.counted.failures);
+                if is_heartbeat {
+                    add(&self.counted.heartbeats_failed);
+                }
+            }
+        }
+        said
+    }
+
+    async fn ask_uncounted(&self, ask: Ask, kind: RPCTypes, limit: Duration) -> Result<Say, RpcError> {
         match tokio::time::timeout(limit, self.control.ask(ask)).await {
             Ok(Ok(Say::Unable(reason))) => Err(broken(&reason)),
             Ok(answer) => answer,
@@ -294,12 +323,19 @@ impl NetSnapshot<Types> for PeerClient {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let pipe = self.dial(Lane::Snapshot).await?;
-        let answered = tokio::select! {
+        let begun = Instant::now();
+        let sent = tokio::select! {
             biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = snapshot::send(pipe, vote, self.keeper.clone(), self.view.load_full()) => sent,
-        }?;
-        self.sent.note(MemberId(self.target));
-        Ok(answered)
+        };
+        match &sent {
+            Ok(_) => {
+                self.sent.note(MemberId(self.target));
+                self.tally.snapshots_sent.note(begun.elapsed());
+            }
+            Err(_) => add(&self.tally.snapshots_failed),
+        }
+        sent
     }
 }

@@ -21,7 +21,9 @@ use almadia_member::membership::reconcile::Survey;
 use almadia_store::View;
 use std::sync::Arc;
 
-pub use almadia_member::{Applied, Member, MemberInfo, Membered, ProposeError, ReadError, Status};
+pub use almadia_member::{
+    Applied, Member, MemberInfo, Membered, ProposeError, ReadError, Stages, Status, Vitals,
+};
 
 /// A member as its clients' requests see it: what every service needs here, what one service needs in the traits it
 /// stands on.
@@ -65,6 +67,16 @@ pub trait Backend:
     /// Whether the member was asked to stop and only serves on until it does.
     fn is_stopping(&self) -> bool {
         false
+    }
+
+    /// The member in numbers, for the metrics; none where nothing is counted.
+    fn vitals(&self) -> Option<Vitals> {
+        None
+    }
+
+    /// When the command at this place of the log, one of this member's last, got how far.
+    fn stages(&self, _: LogIndex) -> Stages {
+        Stages::default()
     }
 
     /// Who the member is; asked for every answer, so it must be cheap.
@@ -117,6 +129,14 @@ impl Backend for Member {
 
     fn survey(&self) -> impl Future<Output = Result<Survey, AskError>> + Send {
         Self::survey(self)
+    }
+
+    fn vitals(&self) -> Option<Vitals> {
+        Some(Self::vitals(self))
+    }
+
+    fn stages(&self, index: LogIndex) -> Stages {
+        Self::stages(self, index)
     }
 
     fn identity(&self) -> Identity {

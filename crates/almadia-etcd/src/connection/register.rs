@@ -29,6 +29,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
+    /// Bytes of connections that are over: received, sent.
+    past: (u64, u64),
     by_number: BTreeMap<u64, Entry>,
     warned: Option<Instant>,
 }
@@ -90,6 +92,15 @@ impl Register {
         })
     }
 
+    /// Bytes of all connections so far, received and sent.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        let open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = open.by_number.values().map(|entry| entry.activity.seen());
+        seen.fold(open.past, |(received, sent), seen| {
+            (received + seen.read, sent + seen.written)
+        })
+    }
+
     fn ms(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.0.began);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -109,9 +120,17 @@ impl Open {
             return false;
         };
         if let Some(entry) = self.by_number.remove(&number) {
+            self.leave(&entry);
             entry.activity.end(Ending::Evicted);
         }
         true
+    }
+
+    /// Keeps what a connection has had.
+    fn leave(&mut self, entry: &Entry) {
+        let seen = entry.activity.seen();
+        self.past.0 += seen.read;
+        self.past.1 += seen.written;
     }
 
     fn warn(&mut self, connections_max: usize) {
@@ -153,7 +172,9 @@ impl Drop for Place {
             .open
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        open.by_number.remove(&self.number);
+        if let Some(entry) = open.by_number.remove(&self.number) {
+            open.leave(&entry);
+        }
         self.register.0.metrics.connections.dec();
     }
 }
@@ -194,8 +215,11 @@ mod tests {
             ),
             (1, 4)
         );
+        places[1].activity().note_written(7);
+        assert_eq!(register.bytes(), (0, 7));
         drop(places);
         drop(newcomer);
+        assert_eq!(register.bytes(), (0, 7), "what is over counts, too");
         assert_eq!(metrics.connections.get(), 0);
     }
 }

@@ -44,7 +44,7 @@ pub(super) enum Question {
     /// `/health`.
     Health,
     /// `/livez`, `/readyz`, or one check below them.
-    Checks(&'static [Check]),
+    Checks(&'static str, &'static [Check]),
 }
 
 impl Question {
@@ -53,16 +53,16 @@ impl Question {
         if path == "/health" {
             return Some(Self::Health);
         }
-        let (checks, below): (&'static [Check], &str) = match path.strip_prefix("/livez") {
-            Some(below) => (&LIVE, below),
-            None => (&READY, path.strip_prefix("/readyz")?),
+        let (kind, checks, below): (_, &'static [Check], &str) = match path.strip_prefix("/livez") {
+            Some(below) => ("livez", &LIVE, below),
+            None => ("readyz", &READY, path.strip_prefix("/readyz")?),
         };
         if below.is_empty() {
-            return Some(Self::Checks(checks));
+            return Some(Self::Checks(kind, checks));
         }
         let name = below.strip_prefix('/')?;
         let one = checks.iter().find(|check| check.name() == name)?;
-        Some(Self::Checks(std::slice::from_ref(one)))
+        Some(Self::Checks(kind, std::slice::from_ref(one)))
     }
 
     /// Finds out.
@@ -70,7 +70,7 @@ impl Question {
         let query = Query(query.unwrap_or_default());
         match self {
             Self::Health => health(shared, query).await,
-            Self::Checks(checks) => probe(shared, checks, query).await,
+            Self::Checks(kind, checks) => probe(shared, kind, checks, query).await,
         }
     }
 }
@@ -94,9 +94,10 @@ impl<'a> Query<'a> {
 
 async fn health<B: Backend>(shared: &Shared<B>, query: Query<'_>) -> Response<Body> {
     let serializable = query.values("serializable").any(|value| value == "true");
-    let reason = match unhealthy(shared, query, serializable).await {
-        Some(reason) => reason,
-        None => return answer(true, ""),
+    let found = unhealthy(shared, query, serializable).await;
+    shared.metrics.care.note_health(found.is_none());
+    let Some(reason) = found else {
+        return answer(true, "");
     };
     tracing::warn!(%reason, "asked for its health, and not healthy");
     answer(false, &reason)
@@ -129,11 +130,18 @@ async fn unhealthy<B: Backend>(shared: &Shared<B>, query: Query<'_>, serializabl
     Some(format!("RANGE ERROR:{}", fault.code_and_text().1))
 }
 
-async fn probe<B: Backend>(shared: &Shared<B>, checks: &[Check], query: Query<'_>) -> Response<Body> {
+async fn probe<B: Backend>(
+    shared: &Shared<B>,
+    kind: &str,
+    checks: &[Check],
+    query: Query<'_>,
+) -> Response<Body> {
     let (mut text, mut all_right) = (String::new(), true);
     for check in checks.iter().filter(|check| !query.excludes(check.name())) {
+        let looked = check.look(shared).await;
+        shared.metrics.care.note_check(kind, check.name(), looked.is_ok());
         // Writing into a string never fails.
-        let _ = match check.look(shared).await {
+        let _ = match looked {
             // Only worth a line when it is not so: etcd has no such check.
             Ok(()) if *check == Check::NotStopping => Ok(()),
             Ok(()) => writeln!(text, "[+]{} ok", check.name()),

@@ -123,7 +123,7 @@ impl Page {
             return only_get();
         }
         match self {
-            Self::Metrics => shared.metrics.respond(),
+            Self::Metrics => shared.metrics.respond(shared),
             Self::Version => version::respond(shared),
             Self::Vars => vars::respond(shared),
             Self::Health(question) => question.answer(shared, parts.uri.query()).await,

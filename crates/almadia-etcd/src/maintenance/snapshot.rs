@@ -41,10 +41,15 @@ pub(crate) async fn serve<B: Backend>(shared: &Arc<Shared<B>>, call: Call) -> Re
     };
     let (pieces, receive) = mpsc::channel(PIECES_WAITING_MAX);
     let version = shared.config.storage_version.clone();
+    let care = shared.metrics.care.clone();
     tokio::spawn(async move {
-        // A client that is gone ends it; nobody else needs to know.
-        if let Err(Some(status)) = send(backup, &version, &pieces).await {
-            let _ = pieces.send(Err(status)).await;
+        match send(backup, &version, &pieces).await {
+            Ok(()) => care.note_backup(),
+            Err(Some(status)) => {
+                let _ = pieces.send(Err(status)).await;
+            }
+            // A client that is gone ends it; nobody else needs to know.
+            Err(None) => {}
         }
     });
     stream::respond(ReceiverStream::new(receive))

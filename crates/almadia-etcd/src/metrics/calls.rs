@@ -1,13 +1,16 @@
 //! How many calls were begun and handled, by method and code: what dashboards and alerts read, under the names that they know.
 
 use super::registered;
+use super::sheet::Sheet;
 use crate::coalesce::Open;
 use crate::service::METHODS;
 use bytes::Bytes;
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{self, HeaderMap, HeaderValue};
@@ -66,6 +69,10 @@ pub(crate) struct Method {
     is_stream: bool,
     started: IntCounter,
     handled: [IntCounter; CODES.len()],
+    /// How long answers took, once one did: most methods are never called.
+    took: OnceLock<Histogram>,
+    all_took: HistogramVec,
+    labels: [&'static str; 3],
 }
 
 impl Calls {
@@ -83,6 +90,14 @@ impl Calls {
             "Total number of RPCs completed on the server, regardless of success or failure.",
             &["grpc_code", "grpc_method", "grpc_service", "grpc_type"],
         );
+        let all_took = HistogramVec::new(
+            HistogramOpts::new(
+                "grpc_server_handling_seconds",
+                "Histogram of response latency (seconds) of gRPC that had been application-level handled by the server.",
+            ),
+            &["grpc_method", "grpc_service", "grpc_type"],
+        );
+        let all_took = registered(registry, all_took);
         let mut by_path = HashMap::new();
         for (service, names) in METHODS {
             for name in names {
@@ -92,11 +107,35 @@ impl Calls {
                     is_stream: kind != UNARY,
                     started: started.with_label_values(&[name, service, kind]),
                     handled: CODES.map(|code| handled.with_label_values(&[code, name, service, kind])),
+                    took: OnceLock::new(),
+                    all_took: all_took.clone(),
+                    labels: [name, service, kind],
                 };
                 by_path.insert(path, method);
             }
         }
         Self { by_path }
+    }
+
+    /// What follows from the counts.
+    pub(super) fn write(&self, sheet: &mut Sheet) {
+        let answered = |path: &str| self.find(path).map_or(0, |method| method.handled[0].get());
+        sheet.counter(
+            "etcd_mvcc_range_total",
+            "Total number of ranges seen by this member.",
+            answered("/etcdserverpb.KV/Range"),
+        );
+        let open = |path: &str| {
+            self.find(path).map_or(0, |method| {
+                let handled: u64 = method.handled.iter().map(IntCounter::get).sum();
+                method.started.get().saturating_sub(handled)
+            })
+        };
+        sheet.gauge(
+            "etcd_debugging_mvcc_watch_stream_total",
+            "Total number of watch streams.",
+            open("/etcdserverpb.Watch/Watch"),
+        );
     }
 
     pub(super) fn find(&self, path: &str) -> Option<&Method> {
@@ -113,6 +152,20 @@ impl Method {
     pub(super) fn handled(&self) -> (u64, u64) {
         let (well, others) = self.handled.split_first().expect("there are codes");
         (well.get(), others.iter().map(IntCounter::get).sum())
+    }
+
+    /// Its service and its own name.
+    pub(crate) fn name(&self) -> (&'static str, &'static str) {
+        let [name, service, _] = self.labels;
+        (service, name)
+    }
+
+    /// Notes how long the answer took.
+    pub(crate) fn note_time(&self, took: Duration) {
+        let histogram = self
+            .took
+            .get_or_init(|| self.all_took.with_label_values(&self.labels));
+        histogram.observe(took.as_secs_f64());
     }
 
     /// Whether it answers with a stream.

@@ -1,8 +1,10 @@
 //! What a member keeps on disk, with the threads that write it.
 
 use super::{ServerError, abort};
+use crate::vitals::SyncTimer;
 use almadia_consensus::KeeperHandle;
 use almadia_disk::{Disk, DiskError};
+use almadia_member::Durations;
 use almadia_store::Store;
 use almadia_store::disk::Keeper;
 use almadia_wal::{Options, Wal, WalError, WalThread, spawn_thread};
@@ -14,6 +16,8 @@ pub(super) struct Storage {
     pub(super) wal: Wal,
     pub(super) keeper: KeeperHandle,
     thread: WalThread,
+    /// How long the log's syncs took.
+    pub(super) syncs: Arc<Durations>,
     /// Until the member takes it.
     store: Mutex<Option<Store>>,
 }
@@ -29,7 +33,11 @@ impl Storage {
             cause,
         };
         refuse_without_log(&**disk)?;
-        let options = Options::new(Box::new(life), Box::new(abort));
+        let syncs = Arc::new(Durations::of_disk());
+        let options = Options {
+            observer: Box::new(SyncTimer::new(syncs.clone())),
+            ..Options::new(Box::new(life), Box::new(abort))
+        };
         let (wal, writer, recovered) = Wal::open(disk.clone(), options)?;
         info!(last = ?recovered.last, "opened the log");
         let (keeper, store) = Keeper::open(disk.clone(), almadia_store::disk::Options::default())?;
@@ -51,6 +59,7 @@ impl Storage {
             wal,
             keeper,
             thread,
+            syncs,
             store: Mutex::new(Some(store)),
         })
     }

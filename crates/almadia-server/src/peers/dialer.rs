@@ -118,7 +118,8 @@ impl PeerDialer {
             Ok(Err(error)) => Err(unreachable(error.to_string())),
             Ok(Ok(())) => {
                 let cut = pump::CutFrom { cuts, peer: hello.to };
-                Ok(pump::start(stream, address, cut, Box::new(())))
+                let counted = self.who.traffic().connect(hello.to);
+                Ok(pump::start(stream, address, cut, counted, Box::new(())))
             }
         }
     }

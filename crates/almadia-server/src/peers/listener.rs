@@ -152,7 +152,8 @@ impl Host {
             cuts,
             peer: theirs.from,
         };
-        let pipe = pump::start(stream, peer, cut, Box::new(connection));
+        let counted = self.who.traffic().connect(theirs.from);
+        let pipe = pump::start(stream, peer, cut, counted, Box::new(connection));
         (self.accept)(Accepted {
             lane,
             from: theirs.from,

@@ -6,6 +6,7 @@
 use super::frame::{FrameError, FrameReader, put_header};
 use super::socket::PeerStream;
 use super::{Cut, STALL_MAX};
+use crate::vitals::Connected;
 use almadia_command::MemberId;
 use almadia_consensus::{PIPE_FRAMES_MAX, Pipe};
 use bytes::Bytes;
@@ -43,13 +44,19 @@ impl CutFrom {
 
 /// The pipe of a connection whose handshake is over. The connection ends when the pipe is dropped, when the other
 /// side ends it, or when the member is cut off from the peer.
-pub(super) fn start(stream: PeerStream, peer: SocketAddr, cut: CutFrom, ballast: Ballast) -> Pipe {
+pub(super) fn start(
+    stream: PeerStream,
+    peer: SocketAddr,
+    cut: CutFrom,
+    counted: Connected,
+    ballast: Ballast,
+) -> Pipe {
     let (send, outgoing) = mpsc::channel(PIPE_FRAMES_MAX);
     let (incoming, receive) = mpsc::channel(PIPE_FRAMES_MAX);
     tokio::spawn(async move {
         let _ballast = ballast;
         tokio::select! {
-            end = run(stream, outgoing, incoming) => report(end, peer),
+            end = run(stream, outgoing, incoming, &counted) => report(end, peer),
             () = cut.begun() => debug!(%peer, "connection cut by fault injection"),
         }
     });
@@ -69,19 +76,20 @@ async fn run(
     stream: PeerStream,
     outgoing: mpsc::Receiver<Bytes>,
     incoming: mpsc::Sender<Bytes>,
+    counted: &Connected,
 ) -> Result<(), FrameError> {
     match stream {
         PeerStream::Plain(mut stream) => {
             let (read_half, write_half) = stream.split();
-            move_frames(read_half, write_half, outgoing, incoming).await
+            move_frames(read_half, write_half, outgoing, incoming, counted).await
         }
         PeerStream::Accepted(stream) => {
             let (read_half, write_half) = tokio::io::split(*stream);
-            move_frames(read_half, write_half, outgoing, incoming).await
+            move_frames(read_half, write_half, outgoing, incoming, counted).await
         }
         PeerStream::Dialed(stream) => {
             let (read_half, write_half) = tokio::io::split(*stream);
-            move_frames(read_half, write_half, outgoing, incoming).await
+            move_frames(read_half, write_half, outgoing, incoming, counted).await
         }
     }
 }
@@ -91,10 +99,11 @@ async fn move_frames(
     write_half: impl AsyncWrite + Unpin,
     outgoing: mpsc::Receiver<Bytes>,
     incoming: mpsc::Sender<Bytes>,
+    counted: &Connected,
 ) -> Result<(), FrameError> {
     let (wanted, gone) = (incoming.clone(), Notify::new());
-    let reading = read_frames(read_half, incoming);
-    let writing = write_frames(write_half, outgoing, &gone);
+    let reading = read_frames(read_half, incoming, counted);
+    let writing = write_frames(write_half, outgoing, &gone, counted);
     tokio::pin!(reading, writing);
     tokio::select! {
         end = &mut reading => {
@@ -119,9 +128,11 @@ async fn move_frames(
 async fn read_frames(
     reader: impl AsyncRead + Unpin,
     incoming: mpsc::Sender<Bytes>,
+    counted: &Connected,
 ) -> Result<(), FrameError> {
     let mut reader = FrameReader::new(reader);
     while let Some(frame) = reader.next().await? {
+        counted.note_received(frame.len());
         let _ = incoming.send(frame).await;
     }
     Ok(())
@@ -133,6 +144,7 @@ async fn write_frames(
     mut writer: impl AsyncWrite + Unpin,
     mut outgoing: mpsc::Receiver<Bytes>,
     gone: &Notify,
+    counted: &Connected,
 ) -> io::Result<()> {
     let mut frames = Vec::new();
     let mut buffer = Vec::new();
@@ -146,7 +158,9 @@ async fn write_frames(
             }
             () = gone.notified() => outgoing.close(),
         }
+        let bytes = frames.iter().map(Bytes::len).sum();
         write_batch(&mut writer, &mut frames, &mut buffer).await?;
+        counted.note_sent(bytes);
     }
     timeout(STALL_MAX, writer.shutdown()).await?
 }

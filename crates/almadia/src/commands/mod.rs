@@ -39,6 +39,7 @@ pub mod output;
 pub mod position;
 pub mod put;
 pub mod role;
+mod slow;
 pub mod snapshot;
 pub mod status;
 mod status_cluster;

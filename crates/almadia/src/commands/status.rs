@@ -15,6 +15,7 @@ use super::global::Address;
 use super::login::Login;
 use super::members;
 use super::output::{Report, size, table};
+use super::slow;
 use super::status_cluster;
 
 /// What one address answered.
@@ -48,7 +49,15 @@ pub async fn run(arguments: &StatusArguments, cluster: &Cluster) -> Result<Repor
     let statuses = ask_as(addresses, cluster.timeout(), cluster.login()).await;
     each::somebody(&statuses)?;
     let told = status_cluster::ask(cluster).await;
-    Ok(render(&statuses, &listed.unwrap_or_default(), told.as_ref()))
+    let mut report = render(&statuses, &listed.unwrap_or_default(), told.as_ref());
+    let answered = statuses.into_iter().filter(|status| status.answer.is_ok());
+    slow::add(
+        &mut report,
+        cluster,
+        answered.map(|status| status.address).collect(),
+    )
+    .await;
+    Ok(report)
 }
 
 /// Asks all addresses at once; the answers come in the order of the addresses.

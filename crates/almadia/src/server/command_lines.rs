@@ -102,6 +102,24 @@ fn b11_5_k0s_s_command_line() {
 }
 
 #[test]
+fn slow_requests_have_etcd_s_thresholds_and_one_of_our_own() {
+    let threshold = |line| load(line).edge.slow_request_threshold;
+    let ms = |ms| Some(Duration::from_millis(ms));
+    assert_eq!(threshold(""), ms(100), "as etcd's");
+    assert_eq!(threshold("--experimental-warning-apply-duration=200ms"), ms(200));
+    assert_eq!(
+        threshold("--warning-unary-request-duration=300ms --warning-apply-duration=200ms"),
+        ms(300)
+    );
+    assert_eq!(
+        threshold("--slow-request-threshold=1s --warning-unary-request-duration=300ms"),
+        ms(1000)
+    );
+    assert_eq!(threshold("--slow-request-threshold=0"), None);
+    complaint("--slow-request-threshold=soon", "--slow-request-threshold=soon");
+}
+
+#[test]
 fn b11_2_history_is_kept_as_long_as_etcd_keeps_it() {
     let kept = |line| load(line).edge.auto_compaction;
     let hours = |hours: u64| AutoCompaction::Age(Duration::from_secs(hours * 3600));

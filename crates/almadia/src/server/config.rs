@@ -5,7 +5,7 @@ use super::auth_token::AuthToken;
 use super::log::LogOutput;
 use super::table::{SETTINGS, Treatment};
 use super::values::{Values, asks_for_nothing};
-use super::{ConfigError, duration, ordinals, tls, web};
+use super::{ConfigError, duration, ordinals, slow, tls, web};
 use almadia_command::GroupId;
 use almadia_etcd::{AuthConfig, AutoCompaction, Limits, TokenKind};
 use almadia_member::founding::{InitialPeer, InitialState};
@@ -287,6 +287,7 @@ fn edge(values: &Values) -> Result<almadia_etcd::Config, ConfigError> {
         progress_interval: progress_interval(values, defaults.progress_interval)?,
         leaderless_max: LEADERLESS_ELECTIONS * election(values)?,
         quota_bytes: quota(values)?.map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        slow_request_threshold: slow::threshold(values, defaults.slow_request_threshold)?,
         ..web::configure(values, defaults)?
     })
 }
@@ -474,7 +475,11 @@ pub(super) fn number(
     number.ok_or_else(|| complain(values, name, &format!("allowed is a number from {min} to {max}")))
 }
 
-fn checked_duration(values: &Values, name: &str, default: Duration) -> Result<Duration, ConfigError> {
+pub(super) fn checked_duration(
+    values: &Values,
+    name: &str,
+    default: Duration,
+) -> Result<Duration, ConfigError> {
     let Some(text) = written(values, name) else {
         return Ok(default);
     };

@@ -11,11 +11,13 @@ mod flags;
 mod log;
 mod ordinals;
 mod run;
+mod slow;
 mod table;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod values;
+mod vitals;
 mod web;
 
 pub use config::{LogFormat, Settings};

@@ -3,6 +3,7 @@
 
 use super::Flags;
 use super::faults::Switch;
+use super::vitals::Body;
 use almadia_etcd::{CertificateName, Limits, Originated, ReadError, Served};
 use almadia_member::Member;
 use almadia_server::clients::{ClientListener, ClientStream, Entrance};
@@ -58,8 +59,14 @@ async fn serve(serving: Serving, mut edge: almadia_etcd::Config, fault_injection
         member,
         clients,
         who,
+        vitals,
         stop,
     } = serving;
+    edge.sources.0.push(Arc::new(Body {
+        member: member.clone(),
+        vitals,
+        who: who.clone(),
+    }));
     if fault_injection {
         edge.faults = Some(Arc::new(Switch::new(who)));
     }

@@ -75,6 +75,7 @@ const OWN: &[&str] = &[
     "memory-budget-bytes",
     "enable-console",
     "enable-fault-injection",
+    "slow-request-threshold",
 ];
 
 const NO_DISCOVERY: &str = "members are named by --initial-cluster";
@@ -243,6 +244,21 @@ pub const SETTINGS: &[Setting] = &[
         "memory-budget-bytes",
         "BYTES",
         "Refuse writes while 85 % of this much memory is used; 0 is no bound [default: 60 % of what the process can have]",
+    ),
+    used(
+        "slow-request-threshold",
+        "DURATION",
+        "Tell in the log where the time of each request went that took longer; 0 for none [default: 100ms]",
+    ),
+    used(
+        "warning-unary-request-duration",
+        "DURATION",
+        "etcd's name of --slow-request-threshold",
+    ),
+    used(
+        "warning-apply-duration",
+        "DURATION",
+        "Another of etcd's names of --slow-request-threshold; it goes behind the others",
     ),
     used(
         "max-txn-ops",
@@ -516,13 +532,11 @@ pub const SETTINGS: &[Setting] = &[
     ignored("client-key-file", "nobody here dials the client port"),
     // Monitoring.
     ignored_switch("enable-pprof", OTHER_STORE),
-    ignored("metrics", NOT_YET),
+    ignored("metrics", "all of them are always there"),
     ignored("logger", "see --log-format"),
     ignored_switch("enable-log-rotation", LOG_FILES),
     ignored("log-rotation-config-json", LOG_FILES),
     ignored("log-package-levels", "see --log-level"),
-    ignored("warning-apply-duration", NOT_YET),
-    ignored("warning-unary-request-duration", NOT_YET),
     ignored_switch("enable-distributed-tracing", NOT_YET),
     ignored("distributed-tracing-address", NOT_YET),
     ignored("distributed-tracing-service-name", NOT_YET),

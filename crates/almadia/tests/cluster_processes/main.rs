@@ -12,6 +12,7 @@ mod faults;
 mod hostile;
 mod identity;
 mod membership;
+mod metrics;
 mod recovery;
 mod serving;
 mod sets;

@@ -32,6 +32,17 @@ const STALE: Duration = Duration::from_secs(3);
 /// Events that are remembered for people; the oldest is forgotten first.
 const EVENTS_MAX: usize = 16;
 
+/// How members come and go by themselves, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CourseNumbers {
+    /// How many members there are to be, where that is known.
+    pub wished: Option<u32>,
+    /// Whether the leader waits for something before it can go on; `None` where this member does not lead.
+    pub is_waiting: Option<bool>,
+    /// Changes that this member made as a leader.
+    pub changes: u64,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
@@ -47,6 +58,8 @@ struct Notes {
     leads: Since<Term>,
     logged: Since<String>,
     doing: Option<String>,
+    is_waiting: Option<bool>,
+    changes: u64,
     events: VecDeque<String>,
     roster: Since<Roster>,
 }
@@ -129,12 +142,14 @@ impl Desk {
         let mut notes = self.notes();
         notes.leads = None;
         notes.doing = None;
+        notes.is_waiting = None;
     }
 
     /// What the leader does now; a reason for waiting that lasts is logged.
     pub(super) fn note(&self, step: &Step, told: &str) {
         let mut notes = self.notes();
         notes.doing = Some(told.to_owned());
+        notes.is_waiting = Some(matches!(step, Step::Wait(_)));
         if !is_worth_telling(step) {
             return;
         }
@@ -155,6 +170,20 @@ impl Desk {
             notes.events.pop_front();
         }
         notes.events.push_back(told.to_owned());
+        notes.changes += 1;
+    }
+
+    /// The same in numbers.
+    pub(crate) fn numbers(&self) -> CourseNumbers {
+        let wished = self
+            .reconciling()
+            .and_then(|reconciling| *reconciling.wished.borrow());
+        let notes = self.notes();
+        CourseNumbers {
+            wished,
+            is_waiting: notes.is_waiting,
+            changes: notes.changes,
+        }
     }
 
     /// The planted bug: what was seen a while ago, again.
