@@ -79,7 +79,7 @@ class Prometheus:
         self.directory, self.process, (self.port,) = directory, None, free_ports(1)
         rules = (MONITORING / "almadia.rules.yaml").read_text()
         short, count = re.subn(r"^(\s+for:) .*$", r"\1 2s", rules, flags=re.MULTILINE)
-        if count < 5:
+        if count < 10:
             raise Failed("the rules have no 'for:' to shorten: this drill is out of date")
         (directory / "rules.yaml").write_text(short)
         targets = ", ".join(f"'127.0.0.1:{member.metrics}'" for member in members)
@@ -172,7 +172,7 @@ class Drill:
             for panel in board["panels"]
             for target in panel.get("targets", [])
         ]
-        if len(queries) < 20:
+        if len(queries) < 30:
             raise Failed("the dashboard has lost its panels")
 
         def without_data():
@@ -209,7 +209,7 @@ class Drill:
         say(f"{alert} is resolved: {cause}")
 
     def lose_leader(self, leader):
-        quiet = [alert for alert in ("AlmadiaMemberDown", "AlmadiaNoQuorum") if self.prometheus.state(alert)]
+        quiet = [alert for alert in ("AlmadiaMemberDown", "AlmadiaNoLeader") if self.prometheus.state(alert)]
         if quiet:
             raise Failed(f"{quiet} before anything happened")
         leader.kill()
@@ -217,8 +217,8 @@ class Drill:
         heir = until("another leader", self.leader)
         say(f"{heir.name} leads")
         self.firing("AlmadiaMemberDown", f"{leader.name} is down")
-        if self.prometheus.state("AlmadiaNoQuorum") == "firing":
-            raise Failed("AlmadiaNoQuorum fires, though two of three members go on")
+        if self.prometheus.state("AlmadiaNoLeader") == "firing":
+            raise Failed("AlmadiaNoLeader fires, though two of three members go on")
         leader.start()
         self.resolved("AlmadiaMemberDown", f"{leader.name} is back")
 
@@ -226,10 +226,10 @@ class Drill:
         for member in self.members[:2]:
             member.kill()
         say("killed two of three")
-        self.firing("AlmadiaNoQuorum", "there is no majority")
+        self.firing("AlmadiaNoLeader", "there is no majority")
         for member in self.members[:2]:
             member.start()
-        self.resolved("AlmadiaNoQuorum", "they are back")
+        self.resolved("AlmadiaNoLeader", "they are back")
 
     def end(self):
         if self.watcher is not None:

@@ -125,6 +125,12 @@ impl IntoNumber for f64 {
     }
 }
 
+impl IntoNumber for u32 {
+    fn into_number(self) -> f64 {
+        self.into()
+    }
+}
+
 impl IntoNumber for u64 {
     fn into_number(self) -> f64 {
         self as f64

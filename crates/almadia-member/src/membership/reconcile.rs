@@ -9,6 +9,7 @@ mod desk;
 mod roll;
 mod survey;
 
+pub use desk::CourseNumbers;
 pub(crate) use desk::Desk;
 pub use roll::{Reconciling, Roll};
 pub use survey::{Survey, Surveyed};
