@@ -3,6 +3,7 @@
 //! Everything that can be asked of consensus is asked here, in our own types. It never looks inside a command.
 
 use crate::bearing::{self, Bearing, SentBook, SnapshotsSent};
+use crate::contact::Contact;
 use crate::inbound;
 use crate::keeper::KeeperHandle;
 use crate::leader_lease::{self, LeaderLease, Leads, Said, VoteHold};
@@ -10,7 +11,7 @@ use crate::log_storage::LogStorage;
 use crate::membership::{MemberInfo, Membered, list};
 use crate::network::{Lane, PeerNetwork, Pipe};
 use crate::outbound::{Newest, Outbound};
-use crate::raft::{CommittedLeader, Payload, Raft, from_index, to_index, to_position};
+use crate::raft::{CommittedLeader, Payload, Raft, Types, from_index, to_index, to_position};
 use crate::settings::Settings;
 use crate::state_machine::{ApplySink, Checkpoints, StateMachine};
 use crate::tally::{Tally, add};
@@ -23,6 +24,7 @@ use arc_swap::ArcSwap;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
+use openraft::type_config::TypeConfigExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +108,8 @@ pub struct Consensus {
     lease: LeaderLease,
     hold: VoteHold,
     tally: Arc<Tally>,
+    contact: Contact,
+    own: MemberId,
 }
 
 impl Consensus {
@@ -127,6 +131,7 @@ impl Consensus {
         let voted = wal.vote();
         let hold = VoteHold::after_start(voted, Instant::now(), election_max);
         let tally = Arc::<Tally>::default();
+        let contact = Contact::new(election_max);
         let log = LogStorage::new(wal, tally.clone());
         let machine = StateMachine::new(store, own, keeper.clone(), sink, tally.clone());
         let (machine, view) = machine.map_err(ended)?;
@@ -149,7 +154,7 @@ impl Consensus {
         newest.follow(&raft);
         leader_lease::stand_after(&raft, own, voted, hold);
         let lease = LeaderLease::new(own, &raft, said, election_max);
-        let standing = watch_standing(&raft, own, tally.clone());
+        let standing = watch_standing(&raft, own, tally.clone(), contact.clone());
         let bearing = bearing::follow(&raft);
         Ok(Self {
             raft,
@@ -165,6 +170,8 @@ impl Consensus {
             lease,
             hold,
             tally,
+            contact,
+            own,
         })
     }
 
@@ -196,6 +203,22 @@ impl Consensus {
     /// Who leads; changes can be awaited.
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.clone()
+    }
+
+    /// Whether somebody leads, by proof and not by belief: on a follower a leader was heard a moment ago, on a leader a
+    /// majority has answered. Cheap.
+    pub fn has_leader(&self) -> bool {
+        let standing = *self.standing.borrow();
+        standing.leader.is_some() && (self.contact.is_good() || standing.leading && self.is_followed())
+    }
+
+    /// Whether a majority has answered this leader a moment ago.
+    fn is_followed(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let is_alone = || metrics.membership_config.voter_ids().eq([self.own.0]);
+        let acked = metrics.last_quorum_acked.as_ref();
+        acked.is_some_and(|acked| Types::now() < **acked + self.contact.good_for()) || is_alone()
     }
 
     /// What this member is in its term, for those who look on; changes can be awaited.
@@ -403,9 +426,9 @@ impl Consensus {
             Lane::Control => {
                 let consensus = self.clone();
                 let is_removed = move || consensus.is_removed(from);
-                let hold = self.hold;
+                let (hold, contact) = (self.hold, self.contact.clone());
                 drop(tokio::spawn(inbound::serve_control(
-                    raft, hold, is_removed, from, pipe,
+                    raft, hold, contact, is_removed, from, pipe,
                 )));
             }
             Lane::Append if *self.shut.borrow() => {}
@@ -439,11 +462,18 @@ fn ended(error: impl std::fmt::Display) -> Ended {
 }
 
 /// openraft's many-faced metrics as the one thing that decisions need, changed only when it changes.
-fn watch_standing(raft: &Raft, own: MemberId, tally: Arc<Tally>) -> watch::Receiver<Standing> {
+fn watch_standing(
+    raft: &Raft,
+    own: MemberId,
+    tally: Arc<Tally>,
+    contact: Contact,
+) -> watch::Receiver<Standing> {
     let (tell, standing) = watch::channel(Standing::default());
     let mut metrics = raft.server_metrics();
     tokio::spawn(async move {
         let mut led = None;
+        // What is there from the beginning was read from the disk.
+        let mut is_news = false;
         loop {
             let now = {
                 let metrics = metrics.borrow_and_update();
@@ -460,7 +490,11 @@ fn watch_standing(raft: &Raft, own: MemberId, tally: Arc<Tally>) -> watch::Recei
             if leads.is_some() && leads != led {
                 led = leads;
                 add(&tally.leader_changes);
+                if is_news {
+                    contact.note();
+                }
             }
+            is_news = true;
             tell.send_if_modified(|standing| {
                 let changed = *standing != now;
                 *standing = now;

@@ -2,6 +2,7 @@
 //!
 //! A frame that cannot be read ends its pipe with one warning, and nothing else. Nothing here decides.
 
+use crate::contact::Contact;
 use crate::keeper::KeeperHandle;
 use crate::leader_lease::VoteHold;
 use crate::network::Pipe;
@@ -35,6 +36,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 pub async fn serve_control(
     raft: Raft,
     hold: VoteHold,
+    contact: Contact,
     is_removed: impl Fn() -> bool + Send + 'static,
     from: MemberId,
     pipe: Pipe,
@@ -53,7 +55,7 @@ pub async fn serve_control(
             tracing::info!(peer = %from, "a member that was removed asks for votes; closing its connection");
             return;
         }
-        let (raft, send) = (raft.clone(), send.clone());
+        let (raft, send, contact) = (raft.clone(), send.clone(), contact.clone());
         // Each question in a task of its own: a vote waits for the disk, a heartbeat must not.
         tokio::spawn(async move {
             let may_wait = match &ask {
@@ -67,6 +69,10 @@ pub async fn serve_control(
             let Ok(say) = tokio::time::timeout(ANSWER_LIMIT, answer(&raft, ask)).await else {
                 return;
             };
+            // Only the leader of the newest term is answered so.
+            if matches!(&say, Say::Heartbeat(SayHeartbeat { higher: None, .. })) {
+                contact.note();
+            }
             let say = Some(say);
             // The peer may be gone; then it asks again elsewhere.
             let _ = send.send(control::encode(&Answer { number, say })).await;

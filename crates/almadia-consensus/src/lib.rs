@@ -10,6 +10,7 @@ mod beginning;
 mod chance;
 mod change;
 mod consensus;
+mod contact;
 mod inbound;
 mod keeper;
 mod leader_lease;

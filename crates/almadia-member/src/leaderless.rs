@@ -4,6 +4,11 @@ use crate::member::{Member, ReadError};
 use std::time::Duration;
 
 impl Member {
+    /// Whether somebody leads, by proof and not by belief. Cheap; right about a second late.
+    pub fn has_leader(&self) -> bool {
+        self.inner.consensus.has_leader()
+    }
+
     /// Returns once this member has known no leader for `limit`, without interruption. Who is cut off may go on
     /// believing in a leader, itself or another: it is asked now and then whether a read can be confirmed.
     pub fn leaderless(&self, limit: Duration) -> impl Future<Output = ()> + Send + 'static {

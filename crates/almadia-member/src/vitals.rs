@@ -21,6 +21,8 @@ use tokio::time::Instant;
 pub struct Vitals {
     /// At a glance.
     pub status: Status,
+    /// Somebody leads, by proof and not by belief.
+    pub has_leader: bool,
     /// How far the log is.
     pub progress: Progress,
     /// How far the logs of the others are, on a leader.
@@ -112,6 +114,7 @@ impl Member {
         let limits = [Limit::Memory, Limit::Quota].map(|limit| inner.gate.is_reached(limit));
         Vitals {
             status: self.status(),
+            has_leader: self.has_leader(),
             progress: inner.consensus.progress(),
             replicated: inner.consensus.replicated(),
             peers: consensus.peers(),

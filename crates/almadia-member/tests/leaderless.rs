@@ -52,3 +52,61 @@ async fn who_is_cut_off_is_told_so() {
         healed.expect("in time").expect("the cluster is whole again");
     }
 }
+
+/// Whether somebody leads is told by proof: who lost the majority stops saying so, leader or follower, and nobody else does.
+#[tokio::test(start_paused = true)]
+async fn a_leader_is_had_by_proof() {
+    let world = World::new(3);
+    world.start_all().await;
+    let leader = world.leader().await;
+    let all = world.ids();
+    let [one, other] = all.iter().copied().filter(|id| *id != leader).collect::<Vec<_>>()[..] else {
+        panic!("two follow");
+    };
+    world.member(one).propose(put("k", "v")).await.unwrap();
+    for _ in 0..600 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for id in &all {
+            assert!(world.member(*id).has_leader(), "{id}, in a cluster that rests");
+        }
+    }
+    let soon = Duration::from_secs(2);
+    world.isolate(leader, true);
+    tokio::time::sleep(soon).await;
+    assert!(!world.member(leader).has_leader(), "a leader that nobody follows");
+    timeout(Duration::from_secs(20), async {
+        while !(world.member(one).has_leader() && world.member(other).has_leader()) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("the others have a new one");
+    world.isolate(leader, false);
+    tokio::time::sleep(soon).await;
+    assert!(world.member(leader).has_leader(), "it follows the new one");
+
+    let heir = world.leader().await;
+    let survivor = if heir == one { other } else { one };
+    world.crash(heir).await;
+    world.crash(leader).await;
+    tokio::time::sleep(soon).await;
+    assert!(!world.member(survivor).has_leader(), "nobody is left to lead");
+    world.crash(survivor).await;
+    world.start(survivor).await;
+    for _ in 0..30 {
+        assert!(
+            !world.member(survivor).has_leader(),
+            "what its disk says is no proof"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_alone_leads_itself() {
+    let world = World::new(1);
+    world.start_all().await;
+    let alone = world.leader().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(world.member(alone).has_leader());
+}

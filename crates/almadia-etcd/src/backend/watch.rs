@@ -9,7 +9,7 @@ pub trait WatchBackend {
     /// Where watching begins, on the member's own store.
     fn watches(&self) -> WatchHub;
 
-    /// Whether the member knows a leader.
+    /// Whether there is proof that somebody leads.
     fn has_leader(&self) -> bool;
 
     /// Returns once the member has known no leader for this long, without interruption.
@@ -28,7 +28,7 @@ impl WatchBackend for Member {
     }
 
     fn has_leader(&self) -> bool {
-        self.standing().borrow().leader.is_some()
+        Self::has_leader(self)
     }
 
     fn leaderless(&self, limit: Duration) -> impl Future<Output = ()> + Send + 'static {

@@ -19,7 +19,11 @@ pub(crate) async fn status<B: Backend>(
 ) -> Result<Replied<Plain<pb::StatusResponse>>, Status> {
     // As etcd 3.5.30; earlier ones told anybody.
     shared.permitted(&caller, Need::Root).await?;
-    let member = shared.backend.status();
+    let mut member = shared.backend.status();
+    if !shared.backend.has_leader() {
+        // A belief that nothing confirms any more.
+        member.leader = None;
+    }
     let view = shared.backend.view();
     let revision = view.revision();
     let response = pb::StatusResponse {

@@ -32,7 +32,7 @@ fn standing(sheet: &mut Sheet, status: &Status, vitals: &Vitals, told: &Told<'_>
     sheet.gauge(
         "etcd_server_has_leader",
         "Whether or not a leader exists. 1 is existence, 0 is not.",
-        status.leader.is_some(),
+        vitals.has_leader,
     );
     sheet.gauge(
         "etcd_server_is_leader",

@@ -1,25 +1,28 @@
 //! What members show of themselves: every metric is in the list that dashboards and alerts rely on, and a slow request is
 //! explained.
 
-use crate::deployment::{Deployment, succeeded};
+use crate::deployment::{Deployment, PATIENCE, succeeded};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// Shown only when there is a reason; each is tested where the reason is made.
-const SOMETIMES: [(&str, &str); 2] = [
+const SOMETIMES: [(&str, &str); 4] = [
     (
         "almadia_certificate_expiry_timestamp_seconds",
         "gauge almadia_certificate_expiry_timestamp_seconds{purpose}",
     ),
+    ("almadia_cluster_wished_size", "gauge almadia_cluster_wished_size"),
+    ("almadia_membership_waiting", "gauge almadia_membership_waiting"),
     (
         "etcd_debugging_server_alarms",
         "gauge etcd_debugging_server_alarms{alarm_type,server_id}",
     ),
 ];
 
-fn fetch(url: &str, path: &str) -> String {
+pub fn fetch(url: &str, path: &str) -> String {
     let authority = url.rsplit("//").next().unwrap();
     let mut connection = TcpStream::connect(authority).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
@@ -92,7 +95,7 @@ async fn the_metrics_are_those_of_the_list() {
 }
 
 /// The value of a metric with these labels, as it is written.
-fn value(text: &str, start: &str) -> f64 {
+pub fn value(text: &str, start: &str) -> f64 {
     let line = text.lines().find(|line| line.starts_with(start));
     let line = line.unwrap_or_else(|| panic!("no {start} in:\n{text}"));
     line.rsplit_once(' ').unwrap().1.parse().unwrap()
@@ -128,6 +131,32 @@ async fn the_numbers_follow_what_is_done() {
     assert_eq!(value(&leads, put), 20.0);
 }
 
+/// The survivor of a lost majority does not go on saying that somebody leads, and says so again when somebody does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_survivor_of_a_majority_says_that_nobody_leads() {
+    let (mut deployment, leader) = Deployment::of_three().await;
+    let survivor = (leader.ordinal + 1) % 3;
+    let others: Vec<usize> = (0..3).filter(|ordinal| *ordinal != survivor).collect();
+    let url = deployment.urls[survivor].clone();
+    deployment.cluster.kill(&others);
+    has_leader(&url, 0.0).await;
+    let said = deployment.almadia(&["status"]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains("no leader"), "{said}");
+    for ordinal in others {
+        deployment.cluster.start(ordinal).unwrap();
+    }
+    has_leader(&url, 1.0).await;
+}
+
+async fn has_leader(url: &str, expected: f64) {
+    let deadline = Instant::now() + PATIENCE;
+    while value(&fetch(url, "/metrics"), "etcd_server_has_leader ") != expected {
+        assert!(Instant::now() < deadline, "etcd_server_has_leader stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A request that waits for a majority that stands still is told of in words: in the log, in a count, by `almadia status`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_request_says_where_its_time_went() {
@@ -140,7 +169,7 @@ async fn a_slow_request_says_where_its_time_went() {
     }
     let writing = tokio::spawn(async move { client.put("slow\"key", "v").await });
     // Half the time after which a leader without a majority gives up.
-    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
     for ordinal in &others {
         signal(&mut deployment, *ordinal, "CONT");
     }

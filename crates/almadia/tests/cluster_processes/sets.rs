@@ -2,6 +2,7 @@
 //! C3, C14, C16, C17, C25, C30). The test does what Kubernetes does: it starts, kills and stops pods, wipes volumes, writes the size.
 
 use crate::deployment::{Deployment, PATIENCE, PROGRAM};
+use crate::metrics::{fetch, value};
 use almadia::demo::writer::{Journal, Writers};
 use almadia_etcd::proto::etcdserverpb as pb;
 use pb::cluster_client::ClusterClient;
@@ -214,6 +215,16 @@ async fn a_leader_that_is_to_go_hands_over_first() {
     set.wish(2);
     set.deployment.says(2, "has left the cluster for good").await;
     set.size_is(2).await;
+    let shown = [0, 1].map(|ordinal| fetch(&set.deployment.urls[ordinal], "/metrics"));
+    let sum = |name| shown.each_ref().map(|text| value(text, name)).iter().sum::<f64>();
+    assert_eq!(sum("almadia_cluster_wished_size "), 4.0, "two, as both say");
+    assert!(sum("almadia_membership_changes_total ") >= 1.0);
+    let waiting: Vec<&str> = shown
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter(|line| line.starts_with("almadia_membership_waiting "))
+        .collect();
+    assert_eq!(waiting.len(), 1, "the leader tells: {waiting:?}");
     set.deployment.client(0).await.put("k", "v").await.unwrap();
     let deadline = Instant::now() + PATIENCE;
     while set.deployment.cluster.is_running(2) {
