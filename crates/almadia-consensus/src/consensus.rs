@@ -136,7 +136,7 @@ impl Consensus {
         let machine = StateMachine::new(store, own, keeper.clone(), sink, tally.clone());
         let (machine, view) = machine.map_err(ended)?;
         let checkpoints = machine.checkpoints();
-        let (newest, said, sent) = (Newest::default(), Said::default(), SentBook::default());
+        let (newest, said) = (Newest::default(), Said::default());
         let outbound = Outbound::new(
             own,
             network.clone(),
@@ -144,7 +144,6 @@ impl Consensus {
             view.clone(),
             newest.clone(),
             said.clone(),
-            sent.clone(),
             tally.clone(),
         );
         let config = Arc::new(settings.to_openraft().validate().map_err(ended)?);
@@ -165,7 +164,7 @@ impl Consensus {
             checkpoints,
             standing,
             bearing,
-            sent,
+            sent: tally.sent.clone(),
             receptions: inbound::Receptions::default(),
             lease,
             hold,

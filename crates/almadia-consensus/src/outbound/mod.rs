@@ -12,7 +12,6 @@ pub use control::ControlLink;
 pub use snapshot::send as send_snapshot;
 pub use whereabouts::{Newest, Whereabouts};
 
-use crate::bearing::SentBook;
 use crate::keeper::KeeperHandle;
 use crate::leader_lease::Said;
 use crate::membership::MemberInfo;
@@ -54,7 +53,6 @@ pub struct Outbound {
     view: Arc<ArcSwap<View>>,
     newest: Newest,
     said: Said,
-    sent: SentBook,
     tally: Arc<Tally>,
     links: Arc<Mutex<BTreeMap<u64, Arc<ControlLink>>>>,
 }
@@ -68,7 +66,6 @@ impl Outbound {
         view: Arc<ArcSwap<View>>,
         newest: Newest,
         said: Said,
-        sent: SentBook,
         tally: Arc<Tally>,
     ) -> Self {
         Self {
@@ -78,7 +75,6 @@ impl Outbound {
             view,
             newest,
             said,
-            sent,
             tally,
             links: Arc::default(),
         }
@@ -108,7 +104,6 @@ impl Outbound {
             keeper: self.keeper.clone(),
             view: self.view.clone(),
             said: self.said.clone(),
-            sent: self.sent.clone(),
             counted: self.tally.peer(MemberId(target)),
             tally: self.tally.clone(),
             append: None,
@@ -139,7 +134,6 @@ pub struct PeerClient {
     keeper: KeeperHandle,
     view: Arc<ArcSwap<View>>,
     said: Said,
-    sent: SentBook,
     counted: Arc<PeerTally>,
     tally: Arc<Tally>,
     /// The append pipe between two streams that ended cleanly.
@@ -331,7 +325,7 @@ impl NetSnapshot<Types> for PeerClient {
         };
         match &sent {
             Ok(_) => {
-                self.sent.note(MemberId(self.target));
+                self.tally.sent.note(MemberId(self.target));
                 self.tally.snapshots_sent.note(begun.elapsed());
             }
             Err(_) => add(&self.tally.snapshots_failed),

@@ -7,6 +7,7 @@ mod marks;
 pub use durations::{Counted, Durations};
 pub use marks::Marks;
 
+use crate::bearing::SentBook;
 use almadia_command::{Command, Kind, LogIndex, MemberId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,8 @@ pub struct Tally {
     pub snapshots_sent: Durations,
     /// States that could not be sent.
     pub snapshots_failed: AtomicU64,
+    /// The same, and to whom the last one went.
+    pub(crate) sent: SentBook,
     /// States taken over from peers.
     pub snapshots_installed: AtomicU64,
     /// Entries synced here.
@@ -81,6 +84,7 @@ impl Default for Tally {
             checkpoints_failed: AtomicU64::new(0),
             snapshots_sent: Durations::doubling(Duration::from_millis(10), 16),
             snapshots_failed: AtomicU64::new(0),
+            sent: SentBook::default(),
             snapshots_installed: AtomicU64::new(0),
             persisted: Marks::default(),
             committed: Marks::default(),
