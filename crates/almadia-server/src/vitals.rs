@@ -24,6 +24,9 @@ pub struct BodyVitals {
     certificates: Arc<Certificates>,
 }
 
+/// What each certificate is for, and when it ends, in seconds since 1970.
+pub type Ends = Vec<(&'static str, i64)>;
+
 /// Bytes to and from each peer. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Traffic(Arc<Mutex<BTreeMap<MemberId, Arc<PeerTraffic>>>>);
@@ -50,7 +53,7 @@ struct Certificates {
     /// What each is for, and where it stands.
     files: Vec<(&'static str, PathBuf)>,
     /// When they were read, and when each ends, in seconds since 1970.
-    read: Mutex<Option<(Instant, Vec<(&'static str, i64)>)>>,
+    read: Mutex<Option<(Instant, Ends)>>,
 }
 
 impl Traffic {
@@ -109,7 +112,7 @@ impl BodyVitals {
     }
 
     /// When the certificates that this member shows end, in seconds since 1970, by what they are for.
-    pub fn certificates_end(&self) -> Vec<(&'static str, i64)> {
+    pub fn certificates_end(&self) -> Ends {
         let certificates = &self.certificates;
         let mut read = certificates.read.lock().unwrap_or_else(PoisonError::into_inner);
         let known = read.as_ref().filter(|(at, _)| at.elapsed() < CERTIFICATES_KEPT);
@@ -121,7 +124,7 @@ impl BodyVitals {
             chain.first().map(|facts| facts.not_after)
         };
         let files = certificates.files.iter();
-        let ends: Vec<_> = files
+        let ends: Ends = files
             .filter_map(|(purpose, path)| Some((*purpose, end(path)?)))
             .collect();
         *read = Some((Instant::now(), ends.clone()));
