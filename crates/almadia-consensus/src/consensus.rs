@@ -391,33 +391,6 @@ impl Consensus {
         slice.await.map_err(ended)
     }
 
-    /// Waits until this member has applied what the leader of its term has committed, an entry of that term included: before
-    /// that, it might show an older state than it showed before it stopped. What it finds in its own log is not enough,
-    /// since it may have applied and shown entries that its own disk had not synced yet.
-    ///
-    /// # Errors
-    /// [`Ended`] when consensus has ended.
-    pub async fn recovered(&self) -> Result<(), Ended> {
-        let mut metrics = self.raft.metrics();
-        let last = metrics.borrow_watched().last_log_index;
-        loop {
-            {
-                // What a quorum has granted is never restored from the disk: it was heard in this life.
-                let now = metrics.borrow_and_update();
-                if let Some(committed) = &now.cluster_committed {
-                    let applied = now.last_applied.as_ref().map(|id| id.index);
-                    let is_of_this_term = committed.leader_id.term == now.current_term;
-                    let is_as_planted =
-                        planted(Bug::RecoveredByOwnLog) && Some(committed.index) >= last && applied >= last;
-                    if is_as_planted || is_of_this_term && applied >= Some(committed.index) {
-                        return Ok(());
-                    }
-                }
-            }
-            metrics.changed().await.map_err(|_| ended("it was stopped"))?;
-        }
-    }
-
     /// Takes over a pipe that a peer opened. Founding and forwarding are not consensus' business.
     pub fn accept(&self, lane: Lane, from: MemberId, pipe: Pipe) {
         let raft = self.raft.clone();

@@ -229,10 +229,12 @@ impl Member {
     }
 
     /// Waits until a serializable read is safe: right after a start, this member may not have applied yet what it
-    /// showed before it stopped. Waits at most the request limit, so that such reads go on without a majority.
+    /// showed before it stopped. Without a leader it waits no longer than the request limit, so that such reads go on
+    /// without a majority.
     ///
     /// # Errors
-    /// [`ReadError::Corrupt`] when what it has is not what it should be.
+    /// [`ReadError::Corrupt`] when what it has is not what it should be; [`ReadError::TimedOut`] when somebody leads, and
+    /// what that member has is still not here after the request limit.
     pub async fn recovered(&self) -> Result<(), ReadError> {
         if self.inner.fence.is_up() {
             return Err(ReadError::Corrupt);
@@ -241,7 +243,10 @@ impl Member {
         if *recovered.borrow() {
             return Ok(());
         }
-        let _ = tokio::time::timeout(self.inner.request_limit, recovered.wait_for(|done| *done)).await;
+        let waited = tokio::time::timeout(self.inner.request_limit, recovered.wait_for(|done| *done)).await;
+        if waited.is_err() && self.has_leader() {
+            return Err(ReadError::TimedOut);
+        }
         Ok(())
     }
 

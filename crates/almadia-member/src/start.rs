@@ -16,6 +16,7 @@ use crate::proposer::{self, Proposals};
 use crate::reads;
 use crate::upkeep::{Sizes, Upkeep};
 use crate::waiters::Waiters;
+use almadia_command::planted::{Bug, planted};
 use almadia_command::{ClusterId, LogIndex, MemberId};
 use almadia_consensus::{
     AppliedBatch, ApplySink, Consensus, Ended, KeeperHandle, MemberInfo, Parts, PeerNetwork, Settings,
@@ -27,7 +28,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// What a member is made of.
 pub struct Ingredients {
@@ -247,6 +248,7 @@ impl Member {
         let manner = Manner::of(&parts);
         let runtime = parts.consensus_runtime;
         let (own, wal, keeper) = (parts.own, parts.wal.clone(), parts.keeper.clone());
+        let own_log = wal.last().map(|last| last.index);
         let consensus = Parts {
             own,
             settings: parts.settings,
@@ -274,12 +276,14 @@ impl Member {
             name: parts.name.clone(),
             client_urls: parts.client_urls,
         };
+        let reads = heard.start_reads(&consensus, forward);
         let inner = Inner {
             cluster: parts.cluster,
             own,
             name: parts.name,
             request_limit: parts.request_limit,
-            reads: heard.start_reads(&consensus, forward),
+            recovered: watch_recovery(reads.clone(), own_log, heard.applied.clone()),
+            reads,
             duties: leading.asker.duties.clone(),
             leases: LeaseDesk::new(own, parts.drawn, leading.asker, parts.request_limit),
             random: Mutex::new(parts.random),
@@ -288,7 +292,6 @@ impl Member {
             is_learner: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             removed: watch::Sender::new(false),
-            recovered: watch_recovery(&runtime, consensus.clone()),
             watches,
             consensus,
             proposals,
@@ -323,12 +326,29 @@ async fn start_consensus(
     started.await.expect("starting consensus does not panic")
 }
 
-fn watch_recovery(runtime: &Handle, consensus: Consensus) -> watch::Receiver<bool> {
+/// Becomes true when this member has applied everything that was committed at a moment after its start, as a majority has
+/// confirmed: before that, it might show an older state than it showed before it stopped. Its own log is not enough, since it may
+/// have applied and shown entries that its disk had not synced; nor is what a leader says unasked, since that may have been said
+/// before the stop.
+fn watch_recovery(
+    reads: mpsc::Sender<reads::Queued>,
+    own_log: Option<LogIndex>,
+    mut applied: watch::Receiver<LogIndex>,
+) -> watch::Receiver<bool> {
     let (tell, recovered) = watch::channel(false);
-    runtime.spawn(async move {
-        if consensus.recovered().await.is_ok() {
-            tell.send_replace(true);
+    tokio::spawn(async move {
+        if let Some(last) = own_log.filter(|_| planted(Bug::RecoveredByOwnLog)) {
+            let _ = applied.wait_for(|applied| *applied >= last).await;
+        } else {
+            let (give, take) = oneshot::channel();
+            let is_asked = reads.send(give).await.is_ok();
+            // The queue ends with the member, not with this.
+            drop(reads);
+            if !is_asked || take.await.is_err() {
+                return;
+            }
         }
+        tell.send_replace(true);
     });
     recovered
 }

@@ -364,12 +364,13 @@ impl Applier {
         true
     }
 
-    /// Whether all others are well and this machine's member is known, so that losing it is bearable.
+    /// Whether all others are well and have a vote, and this machine's member is known, so that losing it is bearable.
     fn may_damage(&self, world: &World, machine: usize) -> bool {
         world.set.is_none()
             && self.damaged.is_empty()
             && self.operator.is_idle()
             && world.hosts[machine].member_id().is_some()
+            && !is_somebody_joining(world)
     }
 
     fn damage(&mut self, fault: &Fault, world: &mut World, net: &Net) -> bool {
@@ -450,6 +451,13 @@ impl Applier {
         self.operator.wants(Job::Remove(machine, id));
         true
     }
+}
+
+/// Whether anybody who runs knows of a member without a vote: one that was added gets it when it has caught up, and until then
+/// the majority is one of those that were there before.
+fn is_somebody_joining(world: &World) -> bool {
+    let running = world.hosts.iter().filter_map(|host| host.member());
+    running.flat_map(|member| member.members()).any(|one| !one.votes)
 }
 
 /// The machine whose member leads the newest term, 0 when nobody leads.

@@ -221,7 +221,8 @@ impl Net {
         let mut road: VecDeque<(Instant, Bytes)> = VecDeque::new();
         let mut last = Instant::now();
         let mut has_ended = false;
-        loop {
+        // Ended, and everything said before it has arrived: the other end hears of it even if it says nothing itself.
+        while !(has_ended && road.is_empty()) {
             let due = road.front().map(|(at, _)| *at);
             let room = !has_ended && road.len() < PIPE_FRAMES_MAX;
             tokio::select! {
@@ -249,7 +250,6 @@ impl Net {
                     }
                     None => has_ended = true,
                 },
-                else => break,
             }
         }
         // The news that a connection has ended has to get through as well.
