@@ -15,6 +15,7 @@ mod cluster;
 mod compact;
 mod connections;
 mod delete_range;
+mod faults;
 mod flood;
 mod garbage;
 mod habits;
