@@ -23,7 +23,7 @@ use almadia_consensus::{
 };
 use almadia_disk::Disk;
 use almadia_store::Store;
-use almadia_wal::Wal;
+use almadia_wal::{LogId, Wal};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -248,7 +248,6 @@ impl Member {
         let manner = Manner::of(&parts);
         let runtime = parts.consensus_runtime;
         let (own, wal, keeper) = (parts.own, parts.wal.clone(), parts.keeper.clone());
-        let own_log = wal.last().map(|last| last.index);
         let consensus = Parts {
             own,
             settings: parts.settings,
@@ -282,7 +281,7 @@ impl Member {
             own,
             name: parts.name,
             request_limit: parts.request_limit,
-            recovered: watch_recovery(reads.clone(), own_log, heard.applied.clone()),
+            recovered: watch_recovery(reads.clone(), wal.last(), heard.applied.clone()),
             reads,
             duties: leading.asker.duties.clone(),
             leases: LeaseDesk::new(own, parts.drawn, leading.asker, parts.request_limit),
@@ -332,13 +331,13 @@ async fn start_consensus(
 /// before the stop.
 fn watch_recovery(
     reads: mpsc::Sender<reads::Queued>,
-    own_log: Option<LogIndex>,
+    own_log: Option<LogId>,
     mut applied: watch::Receiver<LogIndex>,
 ) -> watch::Receiver<bool> {
     let (tell, recovered) = watch::channel(false);
     tokio::spawn(async move {
         if let Some(last) = own_log.filter(|_| planted(Bug::RecoveredByOwnLog)) {
-            let _ = applied.wait_for(|applied| *applied >= last).await;
+            let _ = applied.wait_for(|applied| *applied >= last.index).await;
         } else {
             let (give, take) = oneshot::channel();
             let is_asked = reads.send(give).await.is_ok();
