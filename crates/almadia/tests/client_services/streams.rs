@@ -114,7 +114,7 @@ fn history_that_is_gone_is_told() {
         "{text}"
     );
     let leaderless = Fake::start(Mood::NoLeader);
-    let (text, code) = refused(&leaderless, &["watch", "a", "--timeout", "200ms"]);
+    let (text, code) = refused(&leaderless, &["watch", "a", "--timeout", "1s"]);
     assert!(code == 3 && text.contains("no leader"), "{text}");
     assert_eq!(refused(&member, &["watch", "b", "a"]).1, 2);
 }
