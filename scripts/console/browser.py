@@ -13,6 +13,7 @@ from selenium.common.exceptions import JavascriptException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from cluster import Cluster, Writer, text, wait
@@ -59,7 +60,8 @@ class Page:
         return {name: (role, int(term) if term else None) for name, role, term in self.run(script)}
 
     def keys(self, *keys):
-        self.driver.switch_to.active_element.send_keys(*keys)
+        # To whatever has the focus by then: an element asked for before may be drawn anew meanwhile.
+        ActionChains(self.driver).send_keys(*keys).perform()
 
     def focus_is_on(self, script):
         return self.run(f"const element = document.activeElement; return Boolean({script})")
