@@ -271,12 +271,12 @@ mod tests {
     fn the_last_are_kept_and_all_are_counted() {
         let log = SlowLog::new(Some(Duration::from_millis(100)), Metrics::default().slow);
         let now = Instant::now();
-        for ms in 0..RECENT_MAX as u64 + 5 {
+        for ms in 1..=RECENT_MAX as u64 + 5 {
             log.note(request(Duration::from_millis(ms)), now);
         }
         let recent = log.recent();
         assert_eq!(recent.len(), RECENT_MAX);
-        assert_eq!(recent[0].took, Duration::from_millis(RECENT_MAX as u64 + 4));
+        assert_eq!(recent[0].took, Duration::from_millis(RECENT_MAX as u64 + 5));
         assert_eq!(log.counts()[1], ("disk", RECENT_MAX as u64 + 5));
         assert!(log.is_slow(Duration::from_millis(100)) && !log.is_slow(Duration::from_millis(99)));
         let off = SlowLog::new(None, Metrics::default().slow);
