@@ -108,7 +108,7 @@ impl Parts {
 /// What it means that a part was the longest.
 pub fn in_words(part: Part) -> &'static str {
     match part {
-        "queue" => "it waited for its turn: more is asked than the log takes",
+        "queue" => "it waited for its turn: nobody led for a while, or more is asked than the log takes",
         "disk" => "this member's disk took long to sync the log",
         "quorum" => "a majority took long to answer",
         "apply" => "it waited to be applied: something large was before it, or it was large itself",
