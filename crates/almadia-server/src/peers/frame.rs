@@ -13,6 +13,10 @@ pub(super) const HEADER_BYTES: usize = 8;
 /// Room made for one read, so that many small frames cost one system call.
 const READ_BYTES: usize = 64 * 1024;
 
+/// Room for a long frame is made as its bytes come, up to so many times what is there: whoever announces much and sends little
+/// costs little, and a long frame is moved three times at most.
+const GROWTH: usize = 4;
+
 /// Why no frame can be read any more.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FrameError {
@@ -96,7 +100,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                     HEADER_BYTES + len
                 }
             };
-            self.buffer.reserve((wanted - self.buffer.len()).max(READ_BYTES));
+            let missing = wanted - self.buffer.len();
+            let room = READ_BYTES.max(missing.min(GROWTH * self.buffer.len()));
+            self.buffer.reserve(room);
             if self.reader.read_buf(&mut self.buffer).await? == 0 {
                 return if self.buffer.is_empty() {
                     Ok(None)
@@ -164,6 +170,20 @@ mod tests {
     fn a_length_over_the_limit_is_refused_before_anything_is_allocated() {
         let (_, end) = read_all(b"\xff\xff\xff\xff....");
         assert!(matches!(end, Err(FrameError::TooLong { .. })));
+    }
+
+    /// 8 MiB are announced and ten bytes sent.
+    #[test]
+    fn room_is_made_for_what_comes() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let whole = encoded(&[vec![7; FRAME_BYTES_MAX]]);
+        let begun = &whole[..HEADER_BYTES + 10];
+        let mut reader = FrameReader::new(begun);
+        assert!(runtime.block_on(reader.next()).is_err(), "it ends too soon");
+        let room = reader.buffer.capacity();
+        assert!(room <= 2 * READ_BYTES, "{room} bytes");
+        let (frames, end) = read_all(&whole);
+        assert!(end.is_ok() && frames[0] == vec![7; FRAME_BYTES_MAX]);
     }
 
     proptest! {
