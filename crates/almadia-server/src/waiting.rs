@@ -237,6 +237,31 @@ mod tests {
         assert_eq!(heard, expected);
     }
 
+    /// The oldest make room, and are hung up on.
+    #[tokio::test]
+    async fn so_many_are_kept_and_no_more() {
+        const MORE: usize = 3;
+        let urls = ["http://127.0.0.1:0".to_owned()];
+        let clients = ClientListener::bind(&urls, KEPT_COUNT_MAX + MORE, None);
+        let mut clients = clients.await.unwrap();
+        let address = clients.addresses()[0];
+        let (mut kept, mut streams) = (Kept::default(), Vec::new());
+        for _ in 0..KEPT_COUNT_MAX + MORE {
+            streams.push(connect(address, b"").await);
+            kept.keep(clients.accept().await);
+        }
+        assert_eq!(kept.oldest_first.len(), KEPT_COUNT_MAX);
+        for stream in &mut streams[..MORE] {
+            assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "hung up on");
+        }
+        for (_, stream) in &mut kept.oldest_first {
+            stream.write_all(b"!").await.unwrap();
+        }
+        for stream in &mut streams[MORE..] {
+            assert_eq!(stream.read(&mut [0]).await.unwrap(), 1, "still there");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn nobody_is_kept_for_long() {
         let (mut clients, address) = listener().await;
