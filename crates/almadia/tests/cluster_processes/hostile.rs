@@ -24,6 +24,9 @@ const MIB: u64 = 1 << 20;
 /// What a member may grow by beside its store, in any of these.
 const GROWTH_BYTES_MAX: u64 = 512 * MIB;
 
+/// Puts that are timed before an attack begins, to compare with.
+const QUIET_PUTS: usize = 200;
+
 /// The small form, or the one whose figures are printed.
 fn sized<T>(small: T, full: T) -> T {
     if std::env::var_os("ALMADIA_TEST_FULL").is_some() {
@@ -70,6 +73,12 @@ impl Victim {
     async fn during<T>(&self, what: &str, attack: impl Future<Output = T>) -> T {
         let before = self.resident_bytes();
         let client = self.client().await;
+        let mut quiet = Vec::new();
+        for _ in 0..QUIET_PUTS {
+            let began = Instant::now();
+            client.put("served", "quietly").await.expect("nobody disturbs");
+            quiet.push(began.elapsed());
+        }
         let (mut times, mut most) = (Vec::new(), before);
         tokio::pin!(attack);
         let result = loop {
@@ -88,11 +97,11 @@ impl Victim {
             .put("served", "afterwards")
             .await
             .expect("others are served");
-        times.sort_unstable();
-        let p99 = times.get(times.len() * 99 / 100).copied().unwrap_or_default();
         println!(
-            "{what}: {} puts of another client meanwhile, p99 {p99:.1?}; memory {} MiB before, {} MiB at most",
+            "{what}: {} puts of another client meanwhile, p99 {:.1?} ({:.1?} before); memory {} MiB before, {} MiB at most",
             times.len(),
+            p99(&mut times),
+            p99(&mut quiet),
             before / MIB,
             most / MIB
         );
@@ -102,6 +111,12 @@ impl Victim {
         );
         result
     }
+}
+
+/// How slow the slowest hundredth was.
+fn p99(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() * 99 / 100).copied().unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
