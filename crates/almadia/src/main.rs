@@ -55,7 +55,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let program = Program::parse_from(server::with_two_dashes(std::env::args_os()));
+    let program = Program::parse_from(server::with_two_dashes(server::called_as_etcd(
+        std::env::args_os(),
+    )));
     match program.command {
         Command::Server(flags) => server::run(flags),
         Command::Demo(flags) => demo::run(flags, program.global.output),

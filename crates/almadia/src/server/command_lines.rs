@@ -2,7 +2,7 @@
 //! in one line (rows B11.1 to B11.8).
 
 use super::tests::{complaint, load, load_all};
-use super::{Flags, LogOutput, with_two_dashes};
+use super::{Flags, LogOutput, called_as_etcd, with_two_dashes};
 use almadia_etcd::AutoCompaction;
 use clap::Args;
 use std::time::Duration;
@@ -228,4 +228,19 @@ fn limits_have_flags() {
     complaint("--max-watches none", "--max-watches=none");
     complaint("--max-client-connections 0", "--max-client-connections=0");
     complaint("--client-header-timeout soon", "--client-header-timeout=soon");
+}
+
+#[test]
+fn etcd_s_name_means_the_server() {
+    let check = |line: &str, expected: &str| {
+        let words = called_as_etcd(line.split(' ').map(Into::into));
+        assert_eq!(words.join(" ".as_ref()), expected);
+    };
+    check(
+        "/usr/local/bin/etcd --name a",
+        "/usr/local/bin/etcd server --name a",
+    );
+    check("etcd", "etcd server");
+    check("almadia get etcd", "almadia get etcd");
+    check("./etcdctl get a", "./etcdctl get a");
 }

@@ -6,6 +6,7 @@ use yaml_serde::Value;
 const SECTIONS: &[(&str, &str)] = &[
     ("client-transport-security", ""),
     ("peer-transport-security", "peer-"),
+    ("socket-options", "socket-"),
 ];
 
 /// The settings of a document with their texts, in the document's order.
@@ -120,8 +121,8 @@ mod tests {
     }
 
     #[test]
-    fn security_sections_have_the_flags_names() {
-        let document = "client-transport-security:\n  cert-file: a\n  client-cert-auth: true\npeer-transport-security:\n  cert-file: b\n  auto-tls: false\n  allowed-cn: [m0, m1]\n  allowed-hostname: h\n";
+    fn sections_have_the_flags_names() {
+        let document = "client-transport-security:\n  cert-file: a\n  client-cert-auth: true\npeer-transport-security:\n  cert-file: b\n  auto-tls: false\n  allowed-cn: [m0, m1]\n  allowed-hostname: h\nsocket-options:\n  reuse-port: true\n";
         let expected = [
             ("cert-file", "a"),
             ("client-cert-auth", "true"),
@@ -129,8 +130,10 @@ mod tests {
             ("peer-auto-tls", "false"),
             ("peer-cert-allowed-cn", "m0,m1"),
             ("peer-cert-allowed-hostname", "h"),
+            ("socket-reuse-port", "true"),
         ];
         check(document, &expected);
+        check("socket-options: {}\n", &[]);
     }
 
     #[test]

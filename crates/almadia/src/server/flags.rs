@@ -62,6 +62,16 @@ fn argument(setting: &'static table::Setting) -> clap::Arg {
     }
 }
 
+/// A program that is started by etcd's name, as installers and manifests do, is the server.
+pub fn called_as_etcd(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let program = arguments.first().map(std::path::Path::new);
+    if program.and_then(std::path::Path::file_name) == Some("etcd".as_ref()) {
+        arguments.insert(1, "server".into());
+    }
+    arguments
+}
+
 /// The same arguments in our spelling: two dashes where etcd also takes one, and without the `experimental-` that etcd
 /// 3.5 puts before some names. Only what follows the word `server` is touched, and never the value of a flag.
 pub fn with_two_dashes(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {

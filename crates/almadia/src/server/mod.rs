@@ -21,7 +21,7 @@ mod vitals;
 mod web;
 
 pub use config::{LogFormat, Settings};
-pub use flags::{Flags, with_two_dashes};
+pub use flags::{Flags, called_as_etcd, with_two_dashes};
 pub use log::LogOutput;
 use values::Values;
 

@@ -11,6 +11,7 @@ mod etcdctl;
 mod faults;
 mod hostile;
 mod identity;
+mod installers;
 mod membership;
 mod metrics;
 mod recovery;

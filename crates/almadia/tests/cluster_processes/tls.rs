@@ -18,41 +18,46 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An authority's office: where certificates are made, and read by members.
-struct Office {
+pub struct Office {
     directory: TempDir,
 }
 
 impl Office {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             directory: tempfile::tempdir().unwrap(),
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub fn text(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         issue::save(&self.path(name), text, true, true).unwrap();
     }
 
     /// NAME.crt and NAME.key, the key first: a member that looks in between keeps what it has.
     fn issue(&self, name: &str, authority: &Issued, purpose: Purpose) {
-        let hosts = match purpose {
-            Purpose::Client => Vec::new(),
-            Purpose::Server | Purpose::Peer => vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
+        let hosts: &[&str] = match purpose {
+            Purpose::Client => &[],
+            Purpose::Server | Purpose::Peer => &["127.0.0.1", "localhost"],
         };
+        self.issue_for(name, authority, purpose, hosts);
+    }
+
+    /// The same for these hosts.
+    pub fn issue_for(&self, name: &str, authority: &Issued, purpose: Purpose, hosts: &[&str]) {
         let wish = Wish {
             name: name.to_owned(),
-            hosts,
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             purpose,
             validity: DAY,
         };
@@ -62,7 +67,7 @@ impl Office {
     }
 
     /// What a client that shows this certificate says on its command line.
-    fn client(&self, name: &str) -> TlsArguments {
+    pub fn client(&self, name: &str) -> TlsArguments {
         TlsArguments {
             cacert: Some(self.path("clients-believe.crt")),
             cert: Some(self.path(&format!("{name}.crt"))),
@@ -98,12 +103,14 @@ impl Office {
 struct Secured {
     deployment: Deployment,
     urls: Vec<String>,
+    peers: Vec<String>,
+    initial: String,
 }
 
 impl Secured {
     fn start(count: usize, words: &[String]) -> Self {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let mut deployment = Deployment::planned_with(count, &words);
+        let deployment = Deployment::planned_with(count, &words);
         let secure = |url: &str| url.replace("http://", "https://");
         let members = deployment.cluster.members();
         let peers: Vec<String> = members.iter().map(|member| secure(&member.peer_url)).collect();
@@ -113,18 +120,28 @@ impl Secured {
             .zip(&peers)
             .map(|(member, url)| format!("{}={url}", member.name))
             .collect();
+        let mut secured = Self {
+            deployment,
+            urls,
+            peers,
+            initial: initial.join(","),
+        };
         for ordinal in 0..count {
-            let mut command = deployment.cluster.command(ordinal);
-            // The last of several wins.
-            command
-                .args(["--listen-client-urls", &urls[ordinal]])
-                .args(["--advertise-client-urls", &urls[ordinal]])
-                .args(["--listen-peer-urls", &peers[ordinal]])
-                .args(["--initial-advertise-peer-urls", &peers[ordinal]])
-                .args(["--initial-cluster", &initial.join(",")]);
-            deployment.cluster.start_as(ordinal, command).unwrap();
+            secured.start_one(ordinal);
         }
-        Self { deployment, urls }
+        secured
+    }
+
+    fn start_one(&mut self, ordinal: usize) {
+        let mut command = self.deployment.cluster.command(ordinal);
+        // The last of several wins.
+        command
+            .args(["--listen-client-urls", &self.urls[ordinal]])
+            .args(["--advertise-client-urls", &self.urls[ordinal]])
+            .args(["--listen-peer-urls", &self.peers[ordinal]])
+            .args(["--initial-advertise-peer-urls", &self.peers[ordinal]])
+            .args(["--initial-cluster", &self.initial]);
+        self.deployment.cluster.start_as(ordinal, command).unwrap();
     }
 
     /// Runs a client command.
@@ -152,7 +169,12 @@ impl Secured {
 }
 
 /// One write over a connection of its own.
-async fn put_once(urls: &[String], tls: &TlsArguments, key: &str, timeout: Duration) -> Result<(), String> {
+pub async fn put_once(
+    urls: &[String],
+    tls: &TlsArguments,
+    key: &str,
+    timeout: Duration,
+) -> Result<(), String> {
     let global = Global {
         endpoints: urls.to_vec(),
         timeout,
@@ -243,11 +265,12 @@ async fn certificates_and_their_authority_are_exchanged_under_load() {
     office.issue("client-old", &old, Purpose::Client);
     office.issue("client-new", &new, Purpose::Client);
     let (old_client, new_client) = (office.client("client-old"), office.client("client-new"));
-    let secured = Secured::start(3, &office.member());
+    let mut secured = Secured::start(3, &office.member());
     secured.serves(&old_client).await;
 
     let writers = Writers::start_with(&secured.urls, &old_client, "w", 2).unwrap();
-    let newcomers = |tls: TlsArguments| newcomers(secured.urls.clone(), tls);
+    let urls = secured.urls.clone();
+    let newcomers = |tls: TlsArguments| newcomers(urls.clone(), tls);
 
     // A new certificate by the same authority.
     let coming = newcomers(old_client.clone());
@@ -280,6 +303,8 @@ async fn certificates_and_their_authority_are_exchanged_under_load() {
     assert_eq!(journal.violations, Vec::<String>::new());
     assert!(!journal.acknowledged.is_empty());
 
+    peers_come_back(&mut secured, &new_client).await;
+
     // A broken file is said once, and what was good stays.
     office.write("server.crt", "nothing");
     secured
@@ -287,6 +312,20 @@ async fn certificates_and_their_authority_are_exchanged_under_load() {
         .says(0, "cannot be used; those of before stay in use")
         .await;
     lets_in(&secured, &new_client, true).await;
+}
+
+/// Peers, too, know each other by the new authority alone: a member whose connections are gone comes back, and answers what takes
+/// a majority while another is away.
+async fn peers_come_back(secured: &mut Secured, client: &TlsArguments) {
+    secured.deployment.cluster.kill(&[2]);
+    secured.start_one(2);
+    lets_in(secured, client, true).await;
+    secured.deployment.cluster.kill(&[1]);
+    put_once(&secured.urls[2..], client, "back", PATIENCE)
+        .await
+        .unwrap();
+    secured.start_one(1);
+    lets_in(secured, client, true).await;
 }
 
 /// Comes with many connections, one after the other; what went wrong.
