@@ -4,6 +4,8 @@
 mod file;
 mod statefulset;
 
+pub use statefulset::{size_after, size_of};
+
 use crate::config::{Ordinals, WishedSource};
 use std::time::Duration;
 use tokio::sync::watch;

@@ -105,6 +105,22 @@ async fn look(source: &Source, tell: &watch::Sender<Option<u32>>) -> Result<(), 
     heard.await.unwrap_or(Ok(()))
 }
 
+/// The size that an object's bytes tell.
+///
+/// # Errors
+/// Says in one line why they tell none.
+pub fn size_of(object: &[u8]) -> Result<u32, String> {
+    read(object).map(|seen| seen.size)
+}
+
+/// The size that a line of a watch tells; `None` when the watch is over.
+///
+/// # Errors
+/// Says in one line why it tells none.
+pub fn size_after(line: &[u8]) -> Result<Option<u32>, String> {
+    Ok(event(line)?.map(|seen| seen.size))
+}
+
 /// An object's bytes.
 fn read(text: &[u8]) -> Result<Seen, String> {
     let object: Value = serde_json::from_slice(text).map_err(|error| format!("no object: {error}"))?;

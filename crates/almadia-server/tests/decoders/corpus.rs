@@ -197,3 +197,13 @@ pub fn backups() -> Vec<Vec<u8>> {
     }
     vec![bytes]
 }
+
+pub fn statefulsets() -> Vec<Vec<u8>> {
+    [
+        r#"{"kind":"StatefulSet","metadata":{"name":"almadia","resourceVersion":"7"},"spec":{"replicas":3}}"#,
+        r#"{"metadata":{"resourceVersion":"1"},"spec":{}}"#,
+        r#"{"metadata":{"resourceVersion":"","uid":"\u00e9"},"spec":{"replicas":9,"template":{"spec":{"containers":[{"a":[1.5e3,null]}]}}}}"#,
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}

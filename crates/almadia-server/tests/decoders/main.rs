@@ -16,6 +16,7 @@ use almadia_member::hello;
 use almadia_member::identity::{IDENT_FILE, Identity};
 use almadia_member::naming::{MEMBERS_MAX, Naming};
 use almadia_server::url::ClientUrl;
+use almadia_server::wished::{size_after, size_of};
 use almadia_store::disk::{Archive, Keeper, Options, SnapshotSink};
 use almadia_wal::Wal;
 use bytes::Bytes;
@@ -153,6 +154,25 @@ fn names_by_pattern() {
             assert_eq!(naming.ordinal(&peer.name), Some(ordinal), "{name} {pattern}");
         }
         naming.own(name).is_ok_and(|own| own < MEMBERS_MAX)
+    });
+}
+
+/// What Kubernetes' API answers when it is asked for the StatefulSet, and on the watch.
+#[test]
+fn statefulset() {
+    fuzz("statefulset", corpus::statefulsets(), |bytes| {
+        size_of(bytes).is_ok_and(|size| size <= MEMBERS_MAX)
+    });
+}
+
+#[test]
+fn statefulset_event() {
+    let events = corpus::statefulsets().into_iter().map(|object| {
+        let text = String::from_utf8(object).unwrap();
+        format!("{{\"type\":\"MODIFIED\",\"object\":{text}}}\n").into_bytes()
+    });
+    fuzz("statefulset event", events.collect(), |bytes| {
+        size_after(bytes).is_ok_and(|size| size.is_none_or(|size| size <= MEMBERS_MAX))
     });
 }
 

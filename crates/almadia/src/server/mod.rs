@@ -8,6 +8,8 @@ mod duration;
 mod faults;
 mod file;
 mod flags;
+#[cfg(test)]
+mod fuzz;
 mod log;
 mod ordinals;
 mod run;
