@@ -100,7 +100,7 @@ def the_cluster_is_shown(page, cluster, leader, asked):
     wait("a link to each follower", lambda: len(page.all('.link[data-state="ok"]')) == 2)
     wait("cells in every lane", lambda: page.run(
         "return [...document.querySelectorAll('.lane')].map((lane) => lane.querySelectorAll('.cell').length).filter((count) => count > 3).length") == 3)
-    wait("charts with lines", lambda: len(page.all(".uplot canvas")) == 4)
+    wait("charts with lines", lambda: len(page.all(".uplot canvas")) == 5)
     assert "was elected leader" in page.text("#events"), "what happened before the page was opened is told too"
     return nodes[leader][1]
 
@@ -110,6 +110,42 @@ def the_positions_move(page, cluster, asked):
     newest = "return Math.max(...[...document.querySelectorAll('.cell')].map((cell) => Number(cell.dataset.index)))"
     before = page.run(newest)
     wait("the log to grow on the page", lambda: page.run(newest) > before + 20)
+
+
+def the_latency_chart_has_data(page):
+    step("how long calls take: the chart has numbers for reads and writes")
+    cells = "return [...document.querySelectorAll('#chart-latency .u-legend .u-series')].slice(1).map((row) => [row.querySelector('.u-label').textContent, Number(row.querySelector('.u-value').textContent)])"
+    shown = lambda: [(label, value) for label, value in page.run(cells) if value and value > 0]
+    rows = wait("four lines with numbers", lambda: (found := shown()) and len(found) == 4 and found)
+    for half, nearly_all in (rows[:2], rows[2:]):
+        assert half[1] <= nearly_all[1], rows
+    step("  " + ", ".join(f"{label} {value} ms" for label, value in rows))
+
+
+def a_slow_request(page, cluster, asked):
+    step("a slow request is listed with where its time went")
+    others = [name for name in cluster.names if name != asked]
+    # Nothing can be committed while the others are halted: the put waits for the majority.
+    try:
+        for name in others:
+            cluster.halt(name)
+        put = threading.Thread(target=cluster.put, args=(asked, "console/slow", "waited"), daemon=True)
+        put.start()
+        threading.Event().wait(0.4)
+    finally:
+        for name in others:
+            cluster.go_on(name)
+    put.join(20)
+    page.run("location.hash = 'requests'")
+    rows = lambda: [row.text for row in page.all('#slow tr[data-slow="etcdserverpb.KV/Put"]') if "console/slow" in row.text]
+    row = wait("the slow put", rows)[0]
+    assert any(word in row for word in ("majority", "waited for its turn")), row
+    assert page.all("#slow svg.parts rect"), "its parts as a bar"
+    assert "since this member was started" in page.text("#slow"), page.text("#slow")
+    step("  " + " | ".join(row.split("\n")))
+    page.shot("slow", "#view-requests")
+    page.run("location.hash = 'cluster'")
+    wait("all to be well again", lambda: page.run("return document.getElementById('headline').dataset.mood") == "well")
 
 
 def the_leader_dies(page, cluster, leader, term):
@@ -216,7 +252,7 @@ def light_and_dark(page):
     assert page.run(lightness) > 600
     page.media(prefers_color_scheme="dark")
     assert page.run(lightness) < 150
-    wait("charts in the new colours", lambda: len(page.all(".uplot canvas")) == 4)
+    wait("charts in the new colours", lambda: len(page.all(".uplot canvas")) == 5)
     page.shot("cluster-dark")
     page.media(prefers_color_scheme="light")
     running = "return document.getAnimations().length"
@@ -302,6 +338,7 @@ def main():
             writer = Writer(cluster, asked)
             term = the_cluster_is_shown(page, cluster, leader, asked)
             the_positions_move(page, cluster, asked)
+            the_latency_chart_has_data(page)
             threading.Event().wait(float(__import__("os").environ.get("ALMADIA_CONSOLE_LINGER", "0")))
             page.shot("cluster-light")
             newer = the_leader_dies(page, cluster, leader, term)
@@ -311,6 +348,7 @@ def main():
             on_a_phone(page)
             the_keyboard(page)
             watchers(page, cluster, asked)
+            a_slow_request(page, cluster, asked)
             writer.stop()
             keys_and_their_history(page, cluster, asked)
             page.run("location.hash = 'cluster'")

@@ -63,6 +63,12 @@ class Cluster:
         line = [self.program, "server", *(f"--{flag}={value}" for flag, value in flags.items())]
         self.processes[name] = subprocess.Popen(line, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
+    def halt(self, name):
+        self.processes[name].send_signal(signal.SIGSTOP)
+
+    def go_on(self, name):
+        self.processes[name].send_signal(signal.SIGCONT)
+
     def kill(self, name):
         process = self.processes.pop(name)
         process.send_signal(signal.SIGKILL)

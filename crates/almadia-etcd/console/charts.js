@@ -20,6 +20,8 @@ const CHARTS = [
   { id: "chart-calls", series: () => [
     ["reads", "--term-5", (samples) => rate(samples, (sample) => sample.reads)],
     ["writes", "--term-1", (samples) => rate(samples, (sample) => sample.writes)]] },
+  { id: "chart-latency", series: () => [["read", "half of the reads", "--term-5"], ["read", "99 of 100 reads", "--term-2", "p99_us"], ["write", "half of the writes", "--term-1"], ["write", "99 of 100 writes", "--term-3", "p99_us"]]
+    .map(([kind, label, colour, which = "p50_us"]) => [label, colour, (samples) => samples.map((sample) => { const known = sample.latency?.[kind]; return known ? known[which] / 1000 : null; })]) },
   { id: "chart-waits", series: () => [
     ["a read's confirmation", "--term-2", (samples) => samples.map((sample) => sample.read)],
     ...others().map((id, index) => [nameOf(id), ["--term-1", "--term-4", "--term-5", "--term-3", "--term-0"][index % 5], (samples) => samples.map((sample) => sample.waits[id] ?? null)])] },

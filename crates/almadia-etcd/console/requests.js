@@ -1,7 +1,8 @@
-// Who watches what on this member. Asked for while this view is looked at, and no longer.
+// Who watches what on this member, and what it was slow to answer. Asked for while this view is looked at, and no longer.
 
 import { get } from "./api.js";
 import { byId, h, show, table } from "./dom.js";
+import * as slow from "./slow.js";
 import { state } from "./state.js";
 import { count } from "./words.js";
 
@@ -31,6 +32,7 @@ function drawFigures() {
 
 async function ask() {
   drawFigures();
+  slow.ask();
   try {
     drawWatchers(await get("console/watchers"));
   } catch (error) { show(byId("watchers"), h("p", { class: "error" }, error.message)); }

@@ -7,6 +7,7 @@
 mod bounds;
 mod calls;
 mod care;
+mod latency;
 mod member;
 mod own;
 mod sheet;
@@ -15,6 +16,7 @@ mod versions;
 
 pub(crate) use bounds::Bounds;
 pub(crate) use calls::Method;
+pub(crate) use latency::{Latency, Spread};
 pub use sheet::{IntoNumber, Labels, Sheet, Source, Sources};
 pub(crate) use slow::SlowCounters;
 
@@ -40,6 +42,8 @@ pub(crate) struct Metrics {
     pub(crate) bounds: Bounds,
     /// What supervisors and operators ask for.
     pub(crate) care: Care,
+    /// How long reads and writes took.
+    pub(crate) latency: Latency,
     /// How many requests were slow.
     pub(crate) slow: SlowCounters,
 }
@@ -47,11 +51,13 @@ pub(crate) struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let registry = Registry::new();
+        let latency = Latency::register(&registry);
         Self {
-            calls: Calls::register(&registry),
+            calls: Calls::register(&registry, &latency),
             versions: Versions::register(&registry),
             bounds: Bounds::register(&registry),
             care: Care::register(&registry),
+            latency,
             slow: SlowCounters::register(&registry),
             registry,
         }

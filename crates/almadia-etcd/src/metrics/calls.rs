@@ -1,5 +1,6 @@
 //! How many calls were begun and handled, by method and code: what dashboards and alerts read, under the names that they know.
 
+use super::latency::Latency;
 use super::registered;
 use super::sheet::Sheet;
 use crate::coalesce::Open;
@@ -72,11 +73,13 @@ pub(crate) struct Method {
     /// How long answers took, once one did: most methods are never called.
     took: OnceLock<Histogram>,
     all_took: HistogramVec,
+    /// The same in finer buckets, for reads and writes.
+    took_finely: Option<Histogram>,
     labels: [&'static str; 3],
 }
 
 impl Calls {
-    pub(super) fn register(registry: &Registry) -> Self {
+    pub(super) fn register(registry: &Registry, latency: &Latency) -> Self {
         let family = |name: &str, help: &str, labels: &[&str]| {
             registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
@@ -109,6 +112,7 @@ impl Calls {
                     handled: CODES.map(|code| handled.with_label_values(&[code, name, service, kind])),
                     took: OnceLock::new(),
                     all_took: all_took.clone(),
+                    took_finely: latency.of(&path),
                     labels: [name, service, kind],
                 };
                 by_path.insert(path, method);
@@ -165,7 +169,11 @@ impl Method {
         let histogram = self
             .took
             .get_or_init(|| self.all_took.with_label_values(&self.labels));
-        histogram.observe(took.as_secs_f64());
+        let seconds = took.as_secs_f64();
+        histogram.observe(seconds);
+        if let Some(finely) = &self.took_finely {
+            finely.observe(seconds);
+        }
     }
 
     /// Whether it answers with a stream.
@@ -255,9 +263,14 @@ mod tests {
     use crate::wire::Plain;
     use tonic::codegen::tokio_stream;
 
+    fn calls() -> Calls {
+        let registry = Registry::new();
+        Calls::register(&registry, &Latency::register(&registry))
+    }
+
     #[test]
     fn calls_are_counted_by_method_and_code() {
-        let calls = Calls::register(&Registry::new());
+        let calls = calls();
         let put = calls.find("/etcdserverpb.KV/Put").unwrap();
         for _ in 0..3 {
             put.begin();
@@ -275,7 +288,7 @@ mod tests {
     /// A stream counts when it is over: as refused, as it says itself, or as given up.
     #[tokio::test]
     async fn streams_are_counted_by_their_end() {
-        let calls = Calls::register(&Registry::new());
+        let calls = calls();
         let watch = calls.find("/etcdserverpb.Watch/Watch").unwrap();
         let counts = || [0, CANCELED, 9, 14].map(|code| watch.handled[code].get());
         watch.note(Status::failed_precondition("no").into_http(), None);

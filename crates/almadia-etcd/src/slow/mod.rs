@@ -77,6 +77,11 @@ impl SlowLog {
         }
     }
 
+    /// From which time on a request is slow; none where nothing is.
+    pub(crate) fn threshold(&self) -> Option<Duration> {
+        self.threshold
+    }
+
     fn is_slow(&self, took: Duration) -> bool {
         self.threshold.is_some_and(|threshold| took >= threshold)
     }

@@ -161,7 +161,13 @@ async fn c32_the_console_can_be_turned_off() {
         ..Config::default()
     })
     .await;
-    for path in ["/", "/console/main.js", "/console/stream", "/console/watchers"] {
+    for path in [
+        "/",
+        "/console/main.js",
+        "/console/stream",
+        "/console/watchers",
+        "/console/slow",
+    ] {
         assert_eq!(get(scene.address, path).await.status, 404, "{path}");
     }
     assert_eq!(get(scene.address, "/health").await.status, 200);
@@ -243,6 +249,100 @@ async fn c32_the_stream_shows_the_cluster() {
     assert_eq!(welcome["events"][0]["kind"], "leader");
     drop((events, later));
     scene.stop().await;
+}
+
+/// How long calls took, of the last seconds only; nothing where nothing was asked.
+#[tokio::test]
+async fn c32_the_stream_says_how_long_calls_take() {
+    let scene = Scene::new().await;
+    let at = scene.address;
+    let mut events = Events::begin(at, &[]).await;
+    let nothing = json!({"read": null, "write": null});
+    assert_eq!(events.look().await["served"]["latency"], nothing);
+    for _ in 0..3 {
+        post(at, "/v3/kv/put", r#"{"key":"Zm9v","value":"MQ=="}"#).await;
+    }
+    let told = async {
+        loop {
+            let latency = events.look().await["served"]["latency"].clone();
+            if latency["write"]["count"] == 3 {
+                return latency;
+            }
+        }
+    };
+    let latency = tokio::time::timeout(Duration::from_secs(10), told)
+        .await
+        .expect("the writes are seen");
+    let [half, nearly_all] =
+        ["p50_us", "p99_us"].map(|name| latency["write"][name].as_f64().expect("a time"));
+    assert!(0.0 < half && half <= nearly_all && nearly_all < 10e6, "{latency}");
+    assert_eq!(latency["read"], Value::Null, "nothing was read");
+}
+
+#[tokio::test]
+async fn c32_slow_requests_and_where_their_time_went() {
+    let scene = Scene::with(Config {
+        slow_request_threshold: Some(Duration::ZERO),
+        ..Config::default()
+    })
+    .await;
+    let at = scene.address;
+    for _ in 0..60 {
+        post(at, "/v3/kv/put", r#"{"key":"Zm9v","value":"MQ=="}"#).await;
+    }
+    post(at, "/v3/kv/range", r#"{"key":"Zm9v"}"#).await;
+    // A request is over when its answer was taken, which may be a moment after the client has it.
+    let told = async {
+        loop {
+            let told = get(at, "/console/slow").await;
+            if told.json()["recent"][0]["method"] == "etcdserverpb.KV/Range" {
+                return told;
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(10), told)
+        .await
+        .expect("it is told");
+    assert_guarded(&told);
+    assert_eq!(told.header("cache-control"), Some("no-store"));
+    let told = told.json();
+    assert_eq!(told["threshold_ms"], 0.0);
+    let counted: u64 = told["counts"]
+        .as_array()
+        .expect("counts")
+        .iter()
+        .filter_map(|one| one["count"].as_u64())
+        .sum();
+    assert_eq!(counted, 61);
+    let recent = told["recent"].as_array().expect("requests");
+    assert_eq!(recent.len(), 50, "bounded");
+    let put = &recent[1];
+    assert_eq!(
+        (&put["method"], &put["key"]),
+        (&json!("etcdserverpb.KV/Put"), &json!("foo"))
+    );
+    let parts = put["parts_us"].as_object().expect("parts");
+    let sum: u64 = parts.values().filter_map(Value::as_u64).sum();
+    let took = put["took_us"].as_u64().expect("a time");
+    // Each part is cut to whole microseconds.
+    assert!(sum <= took && took - sum <= parts.len() as u64, "{put}");
+    assert_eq!(parts.len(), 6);
+    assert!(put["words"].as_str().is_some_and(|words| !words.is_empty()));
+}
+
+#[tokio::test]
+async fn c32_without_a_threshold_nothing_is_slow() {
+    let scene = Scene::with(Config {
+        slow_request_threshold: None,
+        ..Config::default()
+    })
+    .await;
+    post(scene.address, "/v3/kv/put", r#"{"key":"Zm9v","value":"MQ=="}"#).await;
+    let told = get(scene.address, "/console/slow").await.json();
+    assert_eq!(
+        (&told["threshold_ms"], &told["recent"]),
+        (&Value::Null, &json!([]))
+    );
 }
 
 /// Nothing is computed while nobody looks: one lookout for all who do, gone with the last of them.
@@ -351,7 +451,7 @@ async fn c32_data_needs_root_where_permissions_count() {
     let at = scene.address;
     let [root, ann, bob] = enable_auth(at).await;
     assert_eq!(get(at, "/").await.status, 200, "files are everybody's");
-    for path in ["/console/stream", "/console/watchers"] {
+    for path in ["/console/stream", "/console/watchers", "/console/slow"] {
         let nobody = get(at, path).await;
         assert_eq!(nobody.status, 400, "no user: {nobody:?}");
         assert_guarded(&nobody);

@@ -25,7 +25,7 @@ macro_rules! files {
     };
 }
 
-static LAID_IN: [(&str, &str, &[u8]); 21] = files! {
+static LAID_IN: [(&str, &str, &[u8]); 22] = files! {
     "index.html": HTML,
     "icon.svg": SVG,
     "style/base.css": CSS,
@@ -44,6 +44,7 @@ static LAID_IN: [(&str, &str, &[u8]); 21] = files! {
     "charts.js": SCRIPT,
     "keys.js": SCRIPT,
     "requests.js": SCRIPT,
+    "slow.js": SCRIPT,
     "vendor/uplot.js": SCRIPT,
     "vendor/uplot.css": CSS,
     "vendor/uplot.LICENSE.txt": TEXT,

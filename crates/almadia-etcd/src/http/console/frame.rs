@@ -2,6 +2,7 @@
 //!
 //! Ids are hexadecimal text, since a browser's numbers do not hold them; positions and counts are numbers.
 
+use super::latency::{self, Latencies};
 use crate::backend::{Backend, EventKind, Report, ReportedEvent, Sighting};
 use crate::service::Shared;
 use bytes::Bytes;
@@ -25,6 +26,7 @@ const LEASES: [&str; 2] = [
 pub(super) struct Moment {
     pub(super) now_ms: u64,
     pub(super) read_took: Option<Duration>,
+    pub(super) latencies: Latencies,
 }
 
 /// An event of a server-sent stream. JSON has no line breaks of its own, so its text is one line.
@@ -58,7 +60,7 @@ pub(super) fn look<B: Backend>(
         "read_us": moment.read_took.map(micros),
         "members": members,
         "events": events,
-        "served": served(shared),
+        "served": served(shared, &moment.latencies),
     })
 }
 
@@ -164,7 +166,7 @@ fn kind(number: i32) -> &'static str {
 }
 
 /// What this member has answered since its start, and what it holds.
-fn served<B: Backend>(shared: &Shared<B>) -> Value {
+fn served<B: Backend>(shared: &Shared<B>, latencies: &Latencies) -> Value {
     let handled = |paths: &[&str]| -> u64 { paths.iter().map(|path| shared.metrics.handled(path).0).sum() };
     let failed: u64 = READS
         .iter()
@@ -177,6 +179,7 @@ fn served<B: Backend>(shared: &Shared<B>) -> Value {
         "writes": handled(&WRITES),
         "leases": handled(&LEASES),
         "failed": failed,
+        "latency": latency::json(latencies),
         "connections": shared.metrics.bounds.connections.get(),
         "watches": shared.metrics.bounds.watches.get(),
     })

@@ -6,6 +6,8 @@
 
 mod files;
 mod frame;
+mod latency;
+mod slow;
 mod stage;
 mod stream;
 mod watchers;
@@ -35,6 +37,7 @@ pub(super) enum Page {
     File(&'static File),
     Stream,
     Watchers,
+    Slow,
 }
 
 impl Page {
@@ -43,6 +46,7 @@ impl Page {
         match path {
             "/console/stream" => Some(Self::Stream),
             "/console/watchers" => Some(Self::Watchers),
+            "/console/slow" => Some(Self::Slow),
             "/" => files::find("index.html").map(Self::File),
             other => files::find(other.strip_prefix("/console/")?).map(Self::File),
         }
@@ -69,6 +73,7 @@ impl Page {
         }
         match self {
             Self::Stream => stream::respond(shared, parts, caller),
+            Self::Slow => json_response(StatusCode::OK, slow::json(&shared.slow)),
             _ => json_response(StatusCode::OK, watchers::json(&shared.backend.watches())),
         }
     }

@@ -3,6 +3,7 @@
 //! Each look is written once and handed to everybody. Who does not keep up is not waited for.
 
 use super::frame::{self, Moment};
+use super::latency::{Latencies, Recent};
 use crate::auth::now_ms;
 use crate::backend::{Backend, Sighting};
 use crate::service::Shared;
@@ -85,12 +86,14 @@ async fn run<B: Backend>(shared: Arc<Shared<B>>, sender: broadcast::Sender<Bytes
 
 async fn look_on<B: Backend>(shared: &Shared<B>, sender: broadcast::Sender<Bytes>) {
     let mut lookout = shared.backend.lookout();
+    let mut recent = Recent::default();
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let (seen, read_took) = tokio::join!(lookout.look(), confirm_a_read(shared));
-        if !tell(shared, &sender, &seen, read_took) {
+        let latencies = recent.note(shared.metrics.latency.read());
+        if !tell(shared, &sender, &seen, (read_took, latencies)) {
             return;
         }
     }
@@ -108,11 +111,12 @@ fn tell<B: Backend>(
     shared: &Shared<B>,
     sender: &broadcast::Sender<Bytes>,
     seen: &[Sighting],
-    read_took: Option<Duration>,
+    (read_took, latencies): (Option<Duration>, Latencies),
 ) -> bool {
     let moment = Moment {
         now_ms: now_ms(),
         read_took,
+        latencies,
     };
     let events = frame::events(seen, moment.now_ms);
     let look = frame::event("look", &frame::look(shared, seen, &events, moment));
