@@ -139,7 +139,7 @@ def a_slow_request(page, cluster, asked):
     page.run("location.hash = 'requests'")
     rows = lambda: [row.text for row in page.all('#slow tr[data-slow="etcdserverpb.KV/Put"]') if "console/slow" in row.text]
     row = wait("the slow put", rows)[0]
-    assert any(word in row for word in ("majority", "waited for its turn")), row
+    assert "majority" in row or "waited for its turn" in row, row
     assert page.all("#slow svg.parts rect"), "its parts as a bar"
     assert "since this member was started" in page.text("#slow"), page.text("#slow")
     step("  " + " | ".join(row.split("\n")))
@@ -195,6 +195,7 @@ def keys_and_their_history(page, cluster, asked):
     assert "Created at revision" in page.text(".history"), page.text(".history")
     assert f"{int(lease):x}" in page.text("#key-details"), "the lease that holds it"
     page.shot("keys")
+    a_deleted_key(page, cluster, asked)
     scripts = page.run("return document.scripts.length")
     page.run("document.getElementById('finder-prefix').value = '<'")
     page.all("#finder-prefix")[0].send_keys(Keys.ENTER)
@@ -202,6 +203,39 @@ def keys_and_their_history(page, cluster, asked):
     page.all("#keys-list button.row")[0].click()
     wait("its value as text", lambda: values() == [SCRIPT_VALUE])
     assert page.run("return document.scripts.length") == scripts and not page.all("#key-details img, #key-details b")
+
+
+def a_deleted_key(page, cluster, asked):
+    step("a key that was deleted, put again and deleted: its history has all of it")
+    key = "console/deleted"
+    for number in range(2):
+        cluster.put(asked, key, f"life {number}")
+        cluster.post(asked, "kv/deleterange", key=text(key))
+    finder = page.all("#finder-prefix")[0]
+    finder.clear()
+    finder.send_keys(key, Keys.ENTER)
+    wait("the key that is gone", lambda: page.text("#keys-list .gone-key").startswith(key))
+    page.all("#keys-list .gone-key button")[0].click()
+    items = lambda: ["deleted" if item.get_attribute("class") == "deleted" else item.find_element(By.CSS_SELECTOR, ".value").text for item in page.all(".history li[data-revision]")]
+    wait("both lives and both deletions", lambda: items() == ["deleted", "life 1", "deleted", "life 0"])
+    assert "It is not there now." in page.text("#key-details"), page.text("#key-details")
+    assert "Created at revision" in page.text(".history .end"), page.text(".history")
+    page.shot("deleted-key", "#view-keys")
+
+
+def isolated_and_healed(page, cluster, asked):
+    step("a member that is cut off on purpose: its links, and the timeline says so once it is back")
+    leader = wait("a leader", cluster.leader)
+    name = next(name for name in cluster.names if name not in (asked, leader))
+    cluster.fault("isolate", name)
+    wait("it not to answer on the page", lambda: page.nodes()[name][0] == "gone")
+    assert not page.all('#events li[data-kind="isolated"]'), "nobody can ask it yet"
+    cluster.fault("heal", name)
+    for kind, words in (("isolated", f"{name} was cut off from all its peers on purpose"), ("healed", f"{name} was let back to its peers")):
+        wait(f"{kind} in the list", lambda: any(words in item.text for item in page.all(f'#events li[data-kind="{kind}"]')))
+    marks = "return [...document.querySelectorAll('.timeline .mark')].map((mark) => mark.firstChild.textContent)"
+    wait("both marks in the timeline", lambda: {"✂", "∞"} <= set(page.run(marks)))
+    wait("all to be well", lambda: page.run("return document.getElementById('headline').dataset.mood") == "well")
 
 
 def the_keyboard(page):
@@ -344,6 +378,7 @@ def main():
             newer = the_leader_dies(page, cluster, leader, term)
             page.shot("leader-died")
             the_dead_one_comes_back(page, cluster, leader)
+            isolated_and_healed(page, cluster, asked)
             light_and_dark(page)
             on_a_phone(page)
             the_keyboard(page)

@@ -60,7 +60,7 @@ class Cluster:
             "initial-cluster-state": "new",
         }
         log = open(self.directory / f"{name}.log", "ab")
-        line = [self.program, "server", *(f"--{flag}={value}" for flag, value in flags.items())]
+        line = [self.program, "server", "--enable-fault-injection", *(f"--{flag}={value}" for flag, value in flags.items())]
         self.processes[name] = subprocess.Popen(line, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def halt(self, name):
@@ -68,6 +68,11 @@ class Cluster:
 
     def go_on(self, name):
         self.processes[name].send_signal(signal.SIGCONT)
+
+    def fault(self, what, name):
+        """Cuts a member off its peers, or lets it back."""
+        line = [self.program, "fault", what, name, "--endpoints", self.client[name]]
+        subprocess.run(line, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=20)
 
     def kill(self, name):
         process = self.processes.pop(name)

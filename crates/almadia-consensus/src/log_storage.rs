@@ -128,6 +128,9 @@ impl RaftLogStorage<Types> for LogStorage {
         }
         let last = entries.last().map(|entry| entry.index);
         let tally = self.tally.clone();
+        if let Some(last) = last {
+            tally.received.note(last, Instant::now());
+        }
         let done = move |result: Result<(), WalError>| {
             if let (Some(last), Ok(())) = (last, &result) {
                 tally.persisted.note(last, Instant::now());

@@ -58,6 +58,9 @@ export async function signIn(name, password) {
 
 export const encode = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 export const decode = (text) => Uint8Array.from(atob(text ?? ""), (letter) => letter.charCodeAt(0));
+// The alphabet of addresses, without padding.
+export const encodeForAddress = (bytes) => encode(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+export const decodeFromAddress = (text) => decode(text.replaceAll("-", "+").replaceAll("_", "/"));
 export const toBytes = (text) => new TextEncoder().encode(text);
 
 // Bytes as people read them: text where they are text, else hexadecimal.

@@ -16,7 +16,7 @@ const SAME_WITHIN = 10_000;
 let span = SPANS[0][1];
 let told = "";
 
-const MARKS = { membership: "◆", "snapshot-sent": "▲", "snapshot-installed": "▼", differs: "✕", "set-right": "✓", started: "●" };
+const MARKS = { membership: "◆", "snapshot-sent": "▲", "snapshot-installed": "▼", differs: "✕", "set-right": "✓", isolated: "✂", healed: "∞", started: "●" };
 
 function spans() {
   show(byId("timeline-spans"), SPANS.map(([name, ms], index) => h("button", {

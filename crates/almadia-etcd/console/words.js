@@ -37,6 +37,8 @@ const EVENTS = {
   "snapshot-sent": (who, event, subject) => [`${who} sent a snapshot to ${subject}`, "The entries it needs are no longer in the log, so it got the whole state instead."],
   "snapshot-installed": (who) => [`${who} installed a snapshot`, "It took the leader's whole state in the place of its own."],
   differs: (who) => [`${who} found that its state differs from the others'`, "It serves nobody until it has the right state."],
+  isolated: (who, event) => [`${who} was cut off from ${event.words || "all its peers"} on purpose`, "Somebody asked for it (almadia fault isolate). Without a majority it can commit nothing; it tells of this when it is back, if nobody can ask it meanwhile."],
+  healed: (who) => [`${who} was let back to its peers`, "It hears of the newest term, and takes what it missed from the leader."],
   "set-right": (who) => [`${who} has the right state again`, null],
 };
 

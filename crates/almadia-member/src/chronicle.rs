@@ -40,6 +40,10 @@ pub enum Happening {
     Differs,
     /// It has the right state again.
     SetRight,
+    /// It was cut off from these peers on purpose; from all, if none is named.
+    Isolated(Vec<MemberId>),
+    /// It was let back to its peers.
+    Healed,
 }
 
 /// One event.
@@ -95,6 +99,29 @@ impl Chronicle {
         let later = ring.events.iter().filter(|event| event.number > number);
         later.take(count_max).cloned().collect()
     }
+}
+
+impl Member {
+    /// Writes down for people that this member was cut off its peers on purpose, or that this is over. Changes nothing.
+    pub fn note_isolation(&self, what: Isolation) {
+        let consensus = &self.inner.consensus;
+        let what = match what {
+            Isolation::From(peers) => Happening::Isolated(peers),
+            Isolation::Over => Happening::Healed,
+        };
+        let term = consensus.bearing().borrow().term;
+        let committed = consensus.progress().committed;
+        self.inner.overview.chronicle.note(what, term, committed);
+    }
+}
+
+/// Whether a member is cut off on purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// From these peers; from all, if none is named.
+    From(Vec<MemberId>),
+    /// Not any more.
+    Over,
 }
 
 /// Writes down what happens to `member` until its consensus ends; `installed` counts snapshots that took the place of its

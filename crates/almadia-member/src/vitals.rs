@@ -90,6 +90,8 @@ pub struct Files {
 pub struct Stages {
     /// It left the queue and went to the log, here or at the leader.
     pub entered: Option<Instant>,
+    /// Its entry came to this member's log: on a follower, from the leader.
+    pub received: Option<Instant>,
     /// Its entry was synced on this member's disk.
     pub persisted: Option<Instant>,
     /// It was known to be committed, and applying began.
@@ -145,6 +147,7 @@ impl Member {
         let tally = self.inner.consensus.tally();
         Stages {
             entered: self.inner.waiters.tally.entered.find(index),
+            received: tally.received.find(index),
             persisted: tally.persisted.find(index),
             committed: tally.committed.find(index),
             applied: tally.applied.find(index),

@@ -5,6 +5,7 @@
 mod world;
 
 use almadia_command::MemberId;
+use almadia_member::chronicle::Isolation;
 use almadia_member::overview::{EventKind, Lookout, Sighting};
 use std::time::Duration;
 use world::{World, put};
@@ -118,6 +119,45 @@ async fn a_change_of_leader_is_seen_and_told() {
         .collect();
     assert_eq!(numbers.first(), Some(&1));
     assert!(numbers.is_sorted());
+}
+
+/// Who was cut off on purpose tells of it as soon as it can be asked again.
+#[tokio::test(start_paused = true)]
+async fn an_isolation_is_told() {
+    let world = World::new(3);
+    world.start_all().await;
+    let leader = world.leader().await;
+    let [one, other] = world
+        .ids()
+        .into_iter()
+        .filter(|id| *id != leader)
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap();
+    let mut lookout = world.member(one).lookout();
+    look_until(&mut lookout, |seen| of(seen, other).report.is_some()).await;
+    world.isolate(other, true);
+    world.member(other).note_isolation(Isolation::From(Vec::new()));
+    look_until(&mut lookout, |seen| of(seen, other).report.is_none()).await;
+    world.isolate(other, false);
+    world.member(other).note_isolation(Isolation::Over);
+    world.member(other).note_isolation(Isolation::From(vec![leader]));
+    let seen = look_until(&mut lookout, |seen| of(seen, other).report.is_some()).await;
+    let events = &of(&seen, other).report.as_ref().unwrap().events;
+    let told: Vec<(i32, &str)> = events
+        .iter()
+        .filter(|event| event.kind == EventKind::Isolated as i32 || event.kind == EventKind::Healed as i32)
+        .map(|event| (event.kind, event.words.as_str()))
+        .collect();
+    let named = world.member(leader).status().name;
+    assert_eq!(
+        told,
+        [
+            (EventKind::Isolated as i32, ""),
+            (EventKind::Healed as i32, ""),
+            (EventKind::Isolated as i32, named.as_str()),
+        ]
+    );
 }
 
 /// A member that went down and came back tells of its new life from the beginning.

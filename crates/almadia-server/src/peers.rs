@@ -173,7 +173,8 @@ impl Who {
         &self.traffic
     }
 
-    fn cuts(&self) -> watch::Receiver<Cut> {
+    /// From whom the member is cut off, as it changes.
+    pub fn cuts(&self) -> watch::Receiver<Cut> {
         self.cut.subscribe()
     }
 

@@ -39,6 +39,11 @@ impl History {
         self.last_before(|record| record.mod_revision() <= revision)
     }
 
+    /// The record just before `record`, which is here or newer than all here; `None` when it is the oldest here.
+    pub(crate) fn before(&self, record: &Record) -> Option<&Record> {
+        self.last_before(|other| other.position() < record.position())
+    }
+
     /// The newest record of those that satisfy `before`, which are the oldest ones.
     fn last_before(&self, before: impl Fn(&Record) -> bool) -> Option<&Record> {
         match self {
@@ -147,6 +152,8 @@ mod tests {
                 main(history.after(&asked)),
                 model.iter().find(|main| **main > revision).copied()
             );
+            let older = model.iter().rev().find(|main| **main < revision).copied();
+            assert_eq!(main(history.before(&asked)), older);
             assert_eq!(history.contains(&asked), model.contains(&revision));
         }
     }

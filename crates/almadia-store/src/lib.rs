@@ -26,6 +26,7 @@ mod sequence;
 mod store;
 mod table;
 mod txn;
+mod versions;
 mod view;
 pub mod watch;
 

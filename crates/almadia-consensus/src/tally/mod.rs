@@ -38,6 +38,8 @@ pub struct Tally {
     pub(crate) sent: SentBook,
     /// States taken over from peers.
     pub snapshots_installed: AtomicU64,
+    /// Entries that came to this member's log, before they are synced.
+    pub received: Marks,
     /// Entries synced here.
     pub persisted: Marks,
     /// Entries whose applying began: they were known to be committed.
@@ -86,6 +88,7 @@ impl Default for Tally {
             snapshots_failed: AtomicU64::new(0),
             sent: SentBook::default(),
             snapshots_installed: AtomicU64::new(0),
+            received: Marks::default(),
             persisted: Marks::default(),
             committed: Marks::default(),
             applied: Marks::default(),

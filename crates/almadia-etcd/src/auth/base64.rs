@@ -16,12 +16,12 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Bytes from the alphabet of URLs, without padding.
-pub(super) fn decode_url(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode_url(text: &str) -> Option<Vec<u8>> {
     decode_digits(text.as_bytes(), URL)
 }
 
 /// In the alphabet of URLs, without padding.
-pub(super) fn encode_url(bytes: &[u8]) -> String {
+pub(crate) fn encode_url(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let mut group = [0; 4];

@@ -3,7 +3,7 @@
 //! Passwords are hashed and checked here, and never go further; what users may do is decided by the store. How it all
 //! goes together: `docs/internals/auth.md`.
 
-mod base64;
+pub(crate) mod base64;
 mod guesses;
 mod login;
 mod password;

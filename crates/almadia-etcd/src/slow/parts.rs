@@ -40,10 +40,14 @@ impl Parts {
         };
         let applied = stages.applied.unwrap_or(ended).min(ended);
         let committed = stages.committed.unwrap_or(applied).min(applied);
+        let queue = until(stages.entered, committed);
+        // To the leader and back: not this member's disk's fault.
+        let way = until(stages.received, committed);
+        let disk = until(stages.persisted, committed);
         Self {
-            queue: until(stages.entered, committed),
-            disk: until(stages.persisted, committed),
-            quorum: until(Some(committed), committed),
+            queue,
+            disk,
+            quorum: way + until(Some(committed), committed),
             apply: until(Some(applied), applied),
             read: Duration::ZERO,
             send: until(Some(ended), ended),
@@ -126,14 +130,15 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(stages: [Option<u64>; 4], ended: u64, expected: [u64; 6]) {
+    fn check(stages: [Option<u64>; 5], ended: u64, expected: [u64; 6]) {
         let begun = Instant::now();
         let at = |moment: Option<u64>| moment.map(|after| begun + ms(after));
         let stages = Stages {
             entered: at(stages[0]),
-            persisted: at(stages[1]),
-            committed: at(stages[2]),
-            applied: at(stages[3]),
+            received: at(stages[1]),
+            persisted: at(stages[2]),
+            committed: at(stages[3]),
+            applied: at(stages[4]),
         };
         let parts = Parts::of_write(begun, &stages, begun + ms(ended));
         assert_eq!(parts.each().map(|(_, time)| time), expected.map(ms));
@@ -144,17 +149,35 @@ mod tests {
     #[test]
     fn the_parts_of_a_write() {
         check(
-            [Some(5), Some(25), Some(125), Some(126)],
+            [Some(5), Some(5), Some(25), Some(125), Some(126)],
             130,
             [5, 20, 100, 1, 0, 4],
         );
         // The majority was quicker than this member's own disk.
-        check([Some(5), Some(300), Some(25), Some(26)], 30, [5, 20, 0, 1, 0, 4]);
+        check(
+            [Some(5), Some(5), Some(300), Some(25), Some(26)],
+            30,
+            [5, 20, 0, 1, 0, 4],
+        );
+        // On a follower: the leader was silent for 400 ms before it sent the entry.
+        check(
+            [Some(5), Some(405), Some(410), Some(430), Some(431)],
+            432,
+            [5, 5, 420, 1, 0, 1],
+        );
         // What is no longer known counts with what comes after it.
-        check([None, None, Some(100), Some(101)], 102, [0, 0, 100, 1, 0, 1]);
-        check([None, None, None, None], 50, [0, 0, 50, 0, 0, 0]);
+        check(
+            [None, None, None, Some(100), Some(101)],
+            102,
+            [0, 0, 100, 1, 0, 1],
+        );
+        check([None, None, None, None, None], 50, [0, 0, 50, 0, 0, 0]);
         // The batch it belongs to was begun before it came.
-        check([Some(0), Some(0), Some(2), Some(400)], 401, [0, 0, 2, 398, 0, 1]);
+        check(
+            [Some(0), Some(0), Some(0), Some(2), Some(400)],
+            401,
+            [0, 0, 2, 398, 0, 1],
+        );
     }
 
     #[test]

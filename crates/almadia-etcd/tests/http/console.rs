@@ -26,7 +26,7 @@ async fn files(at: SocketAddr) -> Vec<String> {
 
 /// Every answer of the console keeps a browser from anything but what this member serves.
 #[track_caller]
-fn assert_guarded(answer: &Answer) {
+pub fn assert_guarded(answer: &Answer) {
     let policy = answer.header("content-security-policy").expect("a policy");
     for part in [
         "default-src 'none'",
@@ -414,7 +414,7 @@ async fn c32_a_stop_ends_the_stream() {
 }
 
 /// Enables permissions with root, a user who may read one key, and one more with the role root; answers their tokens.
-async fn enable_auth(at: SocketAddr) -> [String; 3] {
+pub async fn enable_auth(at: SocketAddr) -> [String; 3] {
     for (path, body) in [
         ("auth/user/add", r#"{"name":"root","password":"r"}"#),
         ("auth/user/grant", r#"{"user":"root","role":"root"}"#),

@@ -8,6 +8,7 @@ mod console;
 mod double;
 mod endpoints;
 mod gateway;
+mod history;
 mod hostile;
 mod identity;
 mod streams;

@@ -164,6 +164,10 @@ pub enum EventKind {
     Differs = 12,
     /// It has the right state again.
     SetRight = 13,
+    /// It was cut off on purpose, from the peers in words, from all if there are none.
+    Isolated = 14,
+    /// That is over.
+    Healed = 15,
 }
 
 impl Member {
@@ -179,6 +183,7 @@ impl Member {
             0
         };
         let now = Instant::now();
+        let name = |peers: &[MemberId]| self.names_of(peers);
         let events = inner.overview.chronicle.after(after, EVENTS_MAX);
         Report {
             life: inner.overview.drawn,
@@ -204,8 +209,20 @@ impl Member {
             } else {
                 Vec::new()
             },
-            events: events.into_iter().map(|event| told(event, now)).collect(),
+            events: events.into_iter().map(|event| told(event, now, &name)).collect(),
         }
+    }
+
+    /// Names of members, those without one by their ids.
+    fn names_of(&self, ids: &[MemberId]) -> String {
+        let members = self.inner.consensus.members();
+        let name = |id: &MemberId| {
+            let known = members.iter().find(|member| member.id == *id);
+            let name = known.map(|member| member.info.name.clone());
+            name.filter(|name| !name.is_empty())
+                .unwrap_or_else(|| id.to_string())
+        };
+        ids.iter().map(name).collect::<Vec<_>>().join(", ")
     }
 
     fn tail_terms(&self, last: LogIndex, count: u64) -> Vec<u64> {
@@ -250,7 +267,7 @@ fn millis(millis: u128) -> u64 {
     u64::try_from(millis).unwrap_or(u64::MAX)
 }
 
-fn told(event: Event, now: Instant) -> ReportedEvent {
+fn told(event: Event, now: Instant, name: impl Fn(&[MemberId]) -> String) -> ReportedEvent {
     let (kind, subject, words) = match event.what {
         Happening::Started => (EventKind::Started, MemberId::default(), String::new()),
         Happening::Became(role) => (kind_of(role), MemberId::default(), String::new()),
@@ -262,6 +279,8 @@ fn told(event: Event, now: Instant) -> ReportedEvent {
         Happening::SnapshotInstalled => (EventKind::SnapshotInstalled, MemberId::default(), String::new()),
         Happening::Differs => (EventKind::Differs, MemberId::default(), String::new()),
         Happening::SetRight => (EventKind::SetRight, MemberId::default(), String::new()),
+        Happening::Isolated(peers) => (EventKind::Isolated, MemberId::default(), name(&peers)),
+        Happening::Healed => (EventKind::Healed, MemberId::default(), String::new()),
     };
     ReportedEvent {
         number: event.number,

@@ -23,6 +23,25 @@ impl<'a> EntryRef<'a> {
         (!seen.is_tombstone()).then_some(seen)
     }
 
+    /// The newest version at or below a revision, tombstones included.
+    pub(crate) fn newest_at(self, revision: Revision) -> Option<&'a Record> {
+        if self.newest.mod_revision() > revision {
+            self.before(revision)
+        } else {
+            Some(self.newest)
+        }
+    }
+
+    /// The version that came before this one, which is one of these versions; `None` when it is the oldest.
+    pub(crate) fn older(self, record: &Record) -> Option<&'a Record> {
+        let position = record.position();
+        let older = |other: &&Record| other.position() < position;
+        let mut superseded = self.leaf.superseded(self.slot);
+        superseded
+            .find(older)
+            .or_else(|| self.leaf.history(self.slot)?.before(record))
+    }
+
     /// The newest version at or below a revision, of those that are not the newest of all.
     fn before(self, revision: Revision) -> Option<&'a Record> {
         let mut superseded = self.leaf.superseded(self.slot);

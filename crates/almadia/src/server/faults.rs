@@ -2,9 +2,12 @@
 //! ask for that is decided where clients are served.
 
 use almadia_etcd::{CutOff, FaultSwitch};
+use almadia_member::Member;
+use almadia_member::chronicle::Isolation;
 use almadia_server::peers::{Cut, Who};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The answer that a crash was asked for has this long to get out.
 const LAST_ANSWER: Duration = Duration::from_millis(50);
@@ -65,6 +68,18 @@ impl FaultSwitch for Switch {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             // Where a process may not kill itself.
             std::process::abort();
+        });
+    }
+}
+
+/// Writes into the member's chronicle when it is cut off and when that is over.
+pub async fn tell_of_cuts(member: Member, mut cuts: watch::Receiver<Cut>) {
+    while cuts.changed().await.is_ok() {
+        let cut = cuts.borrow_and_update().clone();
+        member.note_isolation(match cut {
+            Cut::None => Isolation::Over,
+            Cut::Peers(peers) => Isolation::From(peers.into_iter().collect()),
+            Cut::All => Isolation::From(Vec::new()),
         });
     }
 }

@@ -2,7 +2,7 @@
 //! What the member does is decided below.
 
 use super::Flags;
-use super::faults::Switch;
+use super::faults::{Switch, tell_of_cuts};
 use super::vitals::Body;
 use almadia_etcd::{CertificateName, Limits, Originated, ReadError, Served};
 use almadia_member::Member;
@@ -68,6 +68,7 @@ async fn serve(serving: Serving, mut edge: almadia_etcd::Config, fault_injection
         who: who.clone(),
     }));
     if fault_injection {
+        tokio::spawn(tell_of_cuts(member.clone(), who.cuts()));
         edge.faults = Some(Arc::new(Switch::new(who)));
     }
     let ready = tokio::spawn(say_when_ready(

@@ -162,6 +162,8 @@ fn kind(number: i32) -> &'static str {
         EventKind::SnapshotInstalled => "snapshot-installed",
         EventKind::Differs => "differs",
         EventKind::SetRight => "set-right",
+        EventKind::Isolated => "isolated",
+        EventKind::Healed => "healed",
     }
 }
 

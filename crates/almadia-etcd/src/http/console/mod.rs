@@ -6,6 +6,7 @@
 
 mod files;
 mod frame;
+mod history;
 mod latency;
 mod slow;
 mod stage;
@@ -38,6 +39,7 @@ pub(super) enum Page {
     Stream,
     Watchers,
     Slow,
+    History,
 }
 
 impl Page {
@@ -47,6 +49,7 @@ impl Page {
             "/console/stream" => Some(Self::Stream),
             "/console/watchers" => Some(Self::Watchers),
             "/console/slow" => Some(Self::Slow),
+            "/console/history" => Some(Self::History),
             "/" => files::find("index.html").map(Self::File),
             other => files::find(other.strip_prefix("/console/")?).map(Self::File),
         }
@@ -68,6 +71,10 @@ impl Page {
             return file.respond(&parts.headers);
         }
         let caller = Caller::of(&parts.headers, &parts.extensions);
+        if let Self::History = self {
+            // Whoever may read the key may know its history.
+            return history_of(shared, &caller, parts.uri.query().unwrap_or_default()).await;
+        }
         if let Err(fault) = shared.permitted(&caller, Need::Root).await {
             return refusal::respond(&Status::from(fault));
         }
@@ -77,6 +84,17 @@ impl Page {
             _ => json_response(StatusCode::OK, watchers::json(&shared.backend.watches())),
         }
     }
+}
+
+async fn history_of<B: Backend>(shared: &Shared<B>, caller: &Caller, query: &str) -> Response<Body> {
+    let told = match history::Asked::of(query) {
+        Ok(asked) => history::json(shared, caller, &asked).await,
+        Err(refused) => Err(refused),
+    };
+    told.map_or_else(
+        |status| refusal::respond(&status),
+        |json| json_response(StatusCode::OK, json),
+    )
 }
 
 fn guard(headers: &mut HeaderMap) {
