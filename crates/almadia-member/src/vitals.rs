@@ -4,6 +4,7 @@
 use crate::gate::Limit;
 use crate::member::{Member, Status};
 use crate::membership::reconcile::CourseNumbers;
+use crate::phase::Phase;
 use crate::proposer;
 use crate::tally::Tally;
 use crate::waiters::Waiters;
@@ -21,6 +22,8 @@ use tokio::time::Instant;
 pub struct Vitals {
     /// At a glance.
     pub status: Status,
+    /// What it is doing.
+    pub phase: Phase,
     /// Somebody leads, by proof and not by belief.
     pub has_leader: bool,
     /// How far the log is.
@@ -116,6 +119,7 @@ impl Member {
         let limits = [Limit::Memory, Limit::Quota].map(|limit| inner.gate.is_reached(limit));
         Vitals {
             status: self.status(),
+            phase: self.phase(),
             has_leader: self.has_leader(),
             progress: inner.consensus.progress(),
             replicated: inner.consensus.replicated(),

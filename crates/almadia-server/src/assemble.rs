@@ -15,7 +15,7 @@ use crate::peers::{PeerDialer, PeerListener, Who};
 use crate::signals::Stop;
 use crate::tls::{Acceptor, Certificates, TlsError};
 use crate::vitals::BodyVitals;
-use crate::waiting;
+use crate::waiting::{self, Start};
 use crate::wished::WishedSize;
 use almadia_disk::{Disk, DiskError, RealDisk};
 use almadia_member::founding::{FoundingError, InitialPeer};
@@ -192,9 +192,10 @@ where
             .open(entrance, urls, connections_max, certificates.clients.clone())
             .await?;
     }
-    let started = Server::start_with(config, peers, certificates);
+    let start = Start::default();
+    let started = Server::start_with(config, peers, certificates, &start);
     let server = tokio::select! {
-        server = waiting::answer_probes_until(&mut clients, started) => server?,
+        server = waiting::answer_probes_until(&mut clients, &start, started) => server?,
         () = stop.requested() => return Ok(()),
     };
     let (close, closing) = Stop::by_hand();
@@ -236,13 +237,14 @@ impl Server {
     /// # Errors
     /// [`ServerError`].
     pub async fn start(config: &ServerConfig, peers: &Handle) -> Result<Self, ServerError> {
-        Self::start_with(config, peers, Certificates::open(config)?).await
+        Self::start_with(config, peers, Certificates::open(config)?, &Start::default()).await
     }
 
     async fn start_with(
         config: &ServerConfig,
         peers: &Handle,
         certificates: Certificates,
+        start: &Start,
     ) -> Result<Self, ServerError> {
         let mut chance = Chance::open().map_err(|cause| ServerError::System {
             what: "random numbers",
@@ -262,10 +264,12 @@ impl Server {
             dialer.clone(),
             draw_from(&chance),
         )?;
+        start.asks(doorman.founding().clone());
         let serving = AbortOnDrop(peers.spawn(listener.serve(doorman.accept())));
         let (roll, wished) = wished(config);
         let identity = belong(config, &identity, &wished, &doorman, peers).await?;
 
+        start.belongs();
         who.belongs_to(identity.cluster, identity.member);
 
         let storage = Storage::open(&disk, draw_from(&chance))?;

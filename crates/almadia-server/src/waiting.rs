@@ -1,12 +1,17 @@
 //! What clients hear while a member waits for its cluster: that its process lives, and that it is not ready. A supervisor that
 //! would kill it for waiting could only make it wait longer.
 //!
-//! One short answer to a probe, then the connection is closed. Whoever asks for anything else is not answered here: its
+//! One short answer to a probe or a collector of metrics, then the connection is closed. Whoever asks for anything else is not answered here: its
 //! connection is kept, with what it has said, and served as soon as the member is; hung up on where that takes long.
 
 use crate::clients::{ClientListener, ClientStream};
+use almadia_member::Phase;
+use almadia_member::founding::FoundingService;
 use bytes::BytesMut;
 use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -28,9 +33,55 @@ const KEPT_MAX: Duration = Duration::from_secs(5);
 /// Connections kept at most; one more and the oldest is hung up on.
 const KEPT_COUNT_MAX: usize = 64;
 
+/// How far a start has come, for whoever asks meanwhile. Clones are the same start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Start(Arc<Steps>);
+
+#[derive(Debug, Default)]
+struct Steps {
+    founding: OnceLock<FoundingService>,
+    belongs: AtomicBool,
+}
+
+impl Start {
+    /// It asks for a cluster.
+    pub(crate) fn asks(&self, founding: FoundingService) {
+        let is_new = self.0.founding.set(founding).is_ok();
+        assert!(is_new, "a process asks for a cluster once");
+    }
+
+    /// It belongs to one.
+    pub(crate) fn belongs(&self) {
+        self.0.belongs.store(true, Ordering::Relaxed);
+    }
+
+    fn phase(&self) -> Phase {
+        match self.0.founding.get() {
+            Some(_) if self.0.belongs.load(Ordering::Relaxed) => Phase::Starting,
+            Some(founding) if founding.waits_for_admission() => Phase::Admission,
+            Some(_) => Phase::Founding,
+            None => Phase::Starting,
+        }
+    }
+}
+
+/// What there is to measure of a member without a cluster.
+fn metrics(phase: Phase) -> String {
+    let mut text =
+        "# HELP almadia_member_state 1 for what the member is doing.\n# TYPE almadia_member_state gauge\n"
+            .to_owned();
+    for one in Phase::ALL {
+        let value = u8::from(one == phase);
+        // Writing into a text does not fail.
+        let _ = writeln!(text, "almadia_member_state{{state=\"{}\"}} {value}", one.name());
+    }
+    text
+}
+
 /// Answers until `awaited` is there. Connections kept by then are the next that `clients` gives out.
 pub(crate) async fn answer_probes_until<T>(
     clients: &mut ClientListener,
+    start: &Start,
     awaited: impl Future<Output = T>,
 ) -> T {
     let (end, ended) = watch::channel(());
@@ -41,7 +92,7 @@ pub(crate) async fn answer_probes_until<T>(
         tokio::select! {
             awaited = &mut awaited => break awaited,
             stream = clients.accept(), if conversations.len() < CONVERSATIONS_MAX => {
-                conversations.spawn(timeout(CONVERSATION_MAX, answer(stream, ended.clone())));
+                conversations.spawn(timeout(CONVERSATION_MAX, answer(stream, start.clone(), ended.clone())));
             }
             Some(ended) = conversations.join_next() => {
                 if let Ok(Ok(Some(stream))) = ended {
@@ -88,7 +139,11 @@ impl Kept {
 }
 
 /// Returns the connection unless it is answered or gone; with all that was read of it, when `ended`'s other end is dropped.
-async fn answer(mut stream: ClientStream, mut ended: watch::Receiver<()>) -> Option<ClientStream> {
+async fn answer(
+    mut stream: ClientStream,
+    start: Start,
+    mut ended: watch::Receiver<()>,
+) -> Option<ClientStream> {
     let mut heard = BytesMut::new();
     let head_len = loop {
         if let Some(end) = heard.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -102,7 +157,7 @@ async fn answer(mut stream: ClientStream, mut ended: watch::Receiver<()>) -> Opt
             return None;
         }
     };
-    let Some(answer) = answer_to(&heard[..head_len]) else {
+    let Some(answer) = answer_to(&heard[..head_len], start.phase()) else {
         return Some(stream.unread(heard));
     };
     // Whoever is gone needs no answer.
@@ -111,8 +166,8 @@ async fn answer(mut stream: ClientStream, mut ended: watch::Receiver<()>) -> Opt
     None
 }
 
-/// The answer to a probe; `None` to what is none.
-fn answer_to(head: &[u8]) -> Option<String> {
+/// The answer to a probe or a collector of metrics; `None` to whoever is neither.
+fn answer_to(head: &[u8], phase: Phase) -> Option<String> {
     let line = head.split(|byte| *byte == b'\r').next()?;
     let line = std::str::from_utf8(line).ok()?;
     let mut words = line.split(' ');
@@ -123,15 +178,17 @@ fn answer_to(head: &[u8]) -> Option<String> {
     let path = target.split('?').next().unwrap_or(target);
     let lives = path == "/livez" || path.starts_with("/livez/");
     let (status, body) = if lives {
-        ("200 OK", "ok\n")
+        ("200 OK", "ok\n".to_owned())
+    } else if path == "/metrics" {
+        ("200 OK", metrics(phase))
     } else {
         (
             "503 Service Unavailable",
-            "this member waits for its cluster; its log says why\n",
+            "this member waits for its cluster; its log says why\n".to_owned(),
         )
     };
     let len = body.len();
-    let body = if method == "HEAD" { "" } else { body };
+    let body = if method == "HEAD" { String::new() } else { body };
     Some(format!(
         "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {len}\r\nconnection: close\r\n\r\n{body}"
     ))
@@ -141,9 +198,26 @@ fn answer_to(head: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// Collectors are told what it waits for, so that they need not take it for dead.
+    #[test]
+    fn it_says_what_it_waits_for() {
+        let head = b"GET /metrics HTTP/1.1\r\n\r\n";
+        for phase in [Phase::Founding, Phase::Admission, Phase::Starting] {
+            let told = answer_to(head, phase).unwrap();
+            assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+            let states: Vec<&str> = told.lines().filter(|line| line.ends_with("} 1")).collect();
+            assert_eq!(
+                states,
+                [format!("almadia_member_state{{state=\"{}\"}} 1", phase.name())]
+            );
+            assert_eq!(told.matches("} 0\n").count(), Phase::ALL.len() - 1);
+        }
+    }
+
     #[test]
     fn it_lives_and_is_not_ready() {
-        let status = |head: &str| answer_to(head.as_bytes()).map(|answer| answer[9..12].to_owned());
+        let status =
+            |head: &str| answer_to(head.as_bytes(), Phase::Founding).map(|answer| answer[9..12].to_owned());
         assert_eq!(
             status("GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").as_deref(),
             Some("200")
@@ -152,14 +226,14 @@ mod tests {
             status("GET /livez?verbose HTTP/1.1\r\n\r\n").as_deref(),
             Some("200")
         );
-        for path in ["/readyz", "/health", "/metrics", "/", "/livezz"] {
+        for path in ["/readyz", "/health", "/", "/livezz"] {
             assert_eq!(
                 status(&format!("GET {path} HTTP/1.1\r\n\r\n")).as_deref(),
                 Some("503"),
                 "{path}"
             );
         }
-        let head = answer_to(b"HEAD /livez HTTP/1.0\r\n\r\n").unwrap();
+        let head = answer_to(b"HEAD /livez HTTP/1.0\r\n\r\n", Phase::Founding).unwrap();
         assert!(head.ends_with("\r\n\r\n") && head.contains("content-length: 3"));
         for other in [
             "PRI * HTTP/2.0\r\n\r\n",
@@ -199,7 +273,7 @@ mod tests {
                 );
             }
         };
-        answer_probes_until(&mut clients, probes).await;
+        answer_probes_until(&mut clients, &Start::default(), probes).await;
     }
 
     #[tokio::test]
@@ -218,7 +292,7 @@ mod tests {
             probe.read_to_end(&mut Vec::new()).await.unwrap();
             streams
         };
-        let mut streams = answer_probes_until(&mut clients, arrive).await;
+        let mut streams = answer_probes_until(&mut clients, &Start::default(), arrive).await;
         for stream in &mut streams {
             stream.write_all(b" and more").await.unwrap();
         }
@@ -272,7 +346,7 @@ mod tests {
             let _ = stream.read_to_end(&mut Vec::new()).await;
             begun.elapsed()
         };
-        let kept_for = answer_probes_until(&mut clients, hung_up).await;
+        let kept_for = answer_probes_until(&mut clients, &Start::default(), hung_up).await;
         assert!(kept_for >= KEPT_MAX - Duration::from_secs(1), "{kept_for:?}");
     }
 }

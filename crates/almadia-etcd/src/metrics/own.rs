@@ -2,7 +2,11 @@
 
 use super::member::hex;
 use super::sheet::Sheet;
-use almadia_member::Vitals;
+use almadia_member::{Phase, Vitals};
+
+/// The same where a member without a cluster answers for itself.
+const PHASE_HELP: &str = "1 for what the member is doing: waiting to found a cluster, waiting for admission to one, starting, \
+    learner, member, stopping, leaving for good, removed.";
 
 /// Writes all of it.
 pub(super) fn write(sheet: &mut Sheet, vitals: &Vitals) {
@@ -250,6 +254,14 @@ fn membership(sheet: &mut Sheet, vitals: &Vitals) {
 }
 
 fn care(sheet: &mut Sheet, vitals: &Vitals) {
+    for phase in Phase::ALL {
+        sheet.gauge_of(
+            "almadia_member_state",
+            PHASE_HELP,
+            &[("state", phase.name())],
+            phase == vitals.phase,
+        );
+    }
     sheet.gauge(
         "almadia_recovered",
         "1 once the member has applied what it had before it was restarted.",

@@ -13,6 +13,7 @@ use almadia_consensus::{Lane, PeerAddress, PeerNetwork, Pipe};
 use almadia_disk::Disk;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -120,6 +121,8 @@ struct Inner {
     admission: OnceLock<Arc<dyn Admission>>,
     /// A peer has just started: ask at once.
     stirred: Notify,
+    /// It waits to be let into a cluster, not to found one; for whoever looks.
+    waits_for_admission: AtomicBool,
 }
 
 /// Founds a cluster or becomes a member of the one that is being founded, and returns when the member belongs to
@@ -155,6 +158,7 @@ impl FoundingService {
             network: context.network,
             admission: OnceLock::new(),
             stirred: Notify::new(),
+            waits_for_admission: AtomicBool::new(false),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -193,6 +197,10 @@ impl FoundingService {
             }
             self.ask_all().await?;
             let Some(reason) = self.act()? else { continue };
+            let for_admission = matches!(reason, WaitReason::Admission { .. } | WaitReason::Existing);
+            self.inner
+                .waits_for_admission
+                .store(for_admission, Ordering::Relaxed);
             pause = if diary.note(&reason) {
                 PAUSE_MIN
             } else {
@@ -204,6 +212,11 @@ impl FoundingService {
             });
             let _ = timeout(pause, self.inner.stirred.notified()).await;
         }
+    }
+
+    /// Whether, by the last round of questions, the member waits to be let into a cluster and not to found one.
+    pub fn waits_for_admission(&self) -> bool {
+        self.inner.waits_for_admission.load(Ordering::Relaxed)
     }
 
     /// Shows itself to every peer once, and hangs up. Whoever knows this member as removed says so in the handshake.

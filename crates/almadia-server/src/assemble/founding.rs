@@ -53,6 +53,11 @@ impl Doorman {
         Ok(Self { founding, hall })
     }
 
+    /// What answers and asks while there is no member.
+    pub(super) fn founding(&self) -> &FoundingService {
+        &self.founding
+    }
+
     /// What takes accepted pipes over.
     pub(super) fn accept(&self) -> Accept {
         let door = self.clone();

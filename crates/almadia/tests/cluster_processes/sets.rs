@@ -308,6 +308,19 @@ async fn an_empty_member_waits_while_quorum_is_lost() {
         "nobody must restart it for waiting"
     );
     assert_eq!(probe(&set, 2, "/readyz").await, 503);
+    let state = |ordinal: usize| {
+        let told = fetch(&set.deployment.urls[ordinal], "/metrics");
+        let states = told
+            .lines()
+            .filter(|line| line.starts_with("almadia_member_state{"));
+        let now: Vec<String> = states
+            .filter_map(|line| line.strip_suffix(" 1"))
+            .map(str::to_owned)
+            .collect();
+        now.join(" ")
+    };
+    assert_eq!(state(2), r#"almadia_member_state{state="admission"}"#);
+    assert_eq!(state(0), r#"almadia_member_state{state="member"}"#);
     assert_eq!(probe(&set, 0, "/livez").await, 200, "nor who lacks a majority");
     set.start(1);
     set.size_is(3).await;
@@ -315,6 +328,9 @@ async fn an_empty_member_waits_while_quorum_is_lost() {
     assert_eq!(client.get("k").await.unwrap().unwrap().value, "v");
     assert_eq!(client.status().await.unwrap().header.unwrap().cluster_id, cluster);
     assert_eq!(probe(&set, 2, "/readyz").await, 200);
+    let told = fetch(&set.deployment.urls[2], "/metrics");
+    assert_eq!(value(&told, r#"almadia_member_state{state="member"}"#), 1.0);
+    assert_eq!(value(&told, r#"almadia_member_state{state="admission"}"#), 0.0);
 }
 
 async fn probe(set: &Set, ordinal: usize, path: &str) -> u16 {
