@@ -221,11 +221,20 @@ impl<B: Backend> Shared<B> {
         if view.auth().is_enabled() {
             return None;
         }
+        let ttl = self.backend.renew_lease_at_once(LeaseId(lease))?;
+        self.note_renewal(ttl);
         Some(pb::LeaseKeepAliveResponse {
             header: Some(self.read_header(&view)),
             id: lease,
-            ttl: self.backend.renew_lease_at_once(LeaseId(lease))?,
+            ttl,
         })
+    }
+
+    fn note_renewal(&self, ttl: i64) {
+        // 0 is the answer about a lease that is not there.
+        if ttl > 0 {
+            self.metrics.renewed.inc();
+        }
     }
 
     /// Gives a lease its whole time again on a caller's behalf.
@@ -242,6 +251,7 @@ impl<B: Backend> Shared<B> {
         }
         // The member keeps the time: a second timer for each renewal would cost more than the rest of it.
         let ttl = self.backend.keep_lease_alive(LeaseId(lease)).await?;
+        self.note_renewal(ttl);
         // Taken afterwards: right after a start, the member waits until its views are what they were before.
         Ok(pb::LeaseKeepAliveResponse {
             header: Some(self.read_header(&self.backend.view())),

@@ -7,6 +7,8 @@
 mod bounds;
 mod calls;
 mod care;
+#[cfg(test)]
+mod cost;
 mod latency;
 mod member;
 mod own;
@@ -46,6 +48,10 @@ pub(crate) struct Metrics {
     pub(crate) latency: Latency,
     /// How many requests were slow.
     pub(crate) slow: SlowCounters,
+    /// Renewals of leases.
+    pub(crate) renewed: IntCounter,
+    /// Events told to watchers.
+    pub(crate) events: IntCounter,
 }
 
 impl Default for Metrics {
@@ -59,6 +65,16 @@ impl Default for Metrics {
             care: Care::register(&registry),
             latency,
             slow: SlowCounters::register(&registry),
+            renewed: counter(
+                &registry,
+                "etcd_debugging_lease_renewed_total",
+                "The number of leases renewed by way of this member.",
+            ),
+            events: counter(
+                &registry,
+                "etcd_debugging_mvcc_events_total",
+                "Total number of events sent by this member.",
+            ),
             registry,
         }
     }

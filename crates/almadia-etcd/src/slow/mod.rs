@@ -100,8 +100,9 @@ impl SlowLog {
         self.counters.read()
     }
 
-    fn note(&self, request: SlowRequest, now: Instant) {
-        self.counters.note(request.parts.longest());
+    fn note(&self, request: SlowRequest, is_write: bool, now: Instant) {
+        self.counters
+            .note(&request.parts, self.threshold.unwrap_or(Duration::MAX), is_write);
         let mut state = self.state();
         let untold = state.may_tell(now);
         if let Some(untold) = untold {
@@ -206,7 +207,8 @@ impl<B: Backend> Answered<B> {
             took,
             parts,
         };
-        self.shared.slow.note(request, ended);
+        let is_write = trail.index.is_some() || self.method.1 != "Range";
+        self.shared.slow.note(request, is_write, ended);
     }
 }
 
@@ -277,7 +279,7 @@ mod tests {
         let log = SlowLog::new(Some(Duration::from_millis(100)), Metrics::default().slow);
         let now = Instant::now();
         for ms in 1..=RECENT_MAX as u64 + 5 {
-            log.note(request(Duration::from_millis(ms)), now);
+            log.note(request(Duration::from_millis(ms)), true, now);
         }
         let recent = log.recent();
         assert_eq!(recent.len(), RECENT_MAX);

@@ -346,6 +346,7 @@ impl<B: Backend> Session<B> {
                 };
                 named.is_quiet = false;
                 let (prev, fragment) = (named.prev, named.fragment);
+                self.shared.metrics.events.inc_by(events.len() as u64);
                 let reply = WatchReply {
                     header: self.header(&view, revision),
                     watch_id: id,

@@ -1,6 +1,6 @@
 //! What supervisors, load balancers and people look at.
 
-use super::client::{ask, get, post};
+use super::client::{Talk, ask, get, post};
 use super::double::{Double, Scene, Trouble};
 use almadia_etcd::{Config, Edge, ReadError, Served};
 use serde_json::json;
@@ -165,6 +165,39 @@ async fn b8_2_one_port() {
     assert_eq!(
         (nothing.status, nothing.body.as_str()),
         (404, "404 page not found\n")
+    );
+}
+
+/// What is done for leases and watchers is counted where it is asked for.
+#[tokio::test]
+async fn b13_8_renewals_and_events() {
+    let scene = Scene::new().await;
+    let at = scene.address;
+    let counted = |text: &str, name: &str| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|value| value.trim().parse().ok())
+            .expect("it is shown")
+    };
+    let names = [
+        "etcd_debugging_lease_renewed_total ",
+        "etcd_debugging_mvcc_events_total ",
+    ];
+    let before = get(at, "/metrics").await.body;
+    assert_eq!(names.map(|name| counted(&before, name)), [0, 0]);
+    post(at, "/v3/lease/grant", r#"{"ID":"7","TTL":"60"}"#).await;
+    post(at, "/v3/lease/keepalive", r#"{"ID":"7"}{"ID":"7"}{"ID":"9"}"#).await;
+    let create = r#"{"create_request":{"key":"Zm9v"}}"#;
+    let mut watch = Talk::begin(at, "POST", "/v3/watch", &[], create).await;
+    assert_eq!(watch.next().await["result"]["created"], true);
+    for _ in 0..3 {
+        post(at, "/v3/kv/put", r#"{"key":"Zm9v","value":"YmFy"}"#).await;
+        watch.next().await;
+    }
+    let after = get(at, "/metrics").await.body;
+    assert_eq!(
+        names.map(|name| counted(&after, name)),
+        [2, 3],
+        "a lease that is not there is not renewed"
     );
 }
 
