@@ -129,7 +129,7 @@ def a_slow_request(page, cluster, asked):
     try:
         for name in others:
             cluster.halt(name)
-        put = threading.Thread(target=cluster.put, args=(asked, "console/slow", "waited"), daemon=True)
+        put = threading.Thread(target=cluster.put, args=(asked, "waited/slow", "for a majority"), daemon=True)
         put.start()
         threading.Event().wait(0.4)
     finally:
@@ -137,7 +137,7 @@ def a_slow_request(page, cluster, asked):
             cluster.go_on(name)
     put.join(20)
     page.run("location.hash = 'requests'")
-    rows = lambda: [row.text for row in page.all('#slow tr[data-slow="etcdserverpb.KV/Put"]') if "console/slow" in row.text]
+    rows = lambda: [row.text for row in page.all('#slow tr[data-slow="etcdserverpb.KV/Put"]') if "waited/slow" in row.text]
     row = wait("the slow put", rows)[0]
     assert "majority" in row or "waited for its turn" in row, row
     assert page.all("#slow svg.parts rect"), "its parts as a bar"
