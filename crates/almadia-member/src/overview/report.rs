@@ -209,7 +209,7 @@ impl Member {
             } else {
                 Vec::new()
             },
-            events: events.into_iter().map(|event| told(event, now, &name)).collect(),
+            events: events.into_iter().map(|event| told(event, now, name)).collect(),
         }
     }
 
