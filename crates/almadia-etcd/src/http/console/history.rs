@@ -28,11 +28,8 @@ impl Asked {
     /// Reads `key`, in base64 for addresses, and `below`, a revision.
     pub(super) fn of(query: &str) -> Result<Self, Status> {
         let parameter = |name: &str| {
-            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            pairs
-                .into_iter()
-                .find(|(given, _)| *given == name)
-                .map(|(_, value)| value)
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find(|(given, _)| *given == name).map(|(_, value)| value)
         };
         let key = parameter("key")
             .and_then(base64::decode_url)
