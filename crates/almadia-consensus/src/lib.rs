@@ -41,3 +41,4 @@ pub use settings::Settings;
 pub use state_machine::{AppliedBatch, ApplySink, OwnOutcome};
 pub use tally::{Commands, Counted, Durations, Marks, PeerTally, Tally};
 pub use verdict::Refusals;
+pub use wire::spoken::{vote_given, vote_question};

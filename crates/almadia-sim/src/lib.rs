@@ -16,5 +16,6 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod shrink;
+pub mod theme;
 pub mod trace;
 pub mod world;

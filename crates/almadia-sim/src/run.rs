@@ -9,7 +9,9 @@ use crate::checks::{LeaseBounds, check_all};
 use crate::clients::{Clients, Manner};
 use crate::faults::{self, Applier, Planned};
 use crate::history::{History, Outcome, Range, Request, Span};
+use crate::theme::Theme;
 use crate::trace::Trace;
+use crate::world::host::Event;
 use crate::world::set::{PODS_MAX, SPARE};
 use crate::world::{Beginning, World};
 use almadia_member::Settings;
@@ -47,6 +49,8 @@ pub struct Plan {
     pub size: usize,
     /// They are pods of a set, which come and go by themselves.
     pub is_set: bool,
+    /// What it is about, if anything.
+    pub theme: Option<Theme>,
     /// Faults may happen until then.
     pub until_ms: u64,
     /// The faults, in the order of their times.
@@ -59,6 +63,9 @@ impl Plan {
         if SETS.contains(&(seed % ROUND)) {
             return Self::draw_for_set(seed, until_ms);
         }
+        if let Some(theme) = Theme::of(seed) {
+            return Self::draw_for_theme(theme, seed, until_ms);
+        }
         let mut chance = Chance::new(seed, "plan");
         let size = *chance.pick(&[1, 3, 3, 3, 3, 3, 5, 5, 7]);
         let faults = faults::draw(seed, size, machines(size), QUIET_MS, until_ms);
@@ -66,8 +73,22 @@ impl Plan {
             seed,
             size,
             is_set: false,
+            theme: None,
             until_ms,
             faults,
+        }
+    }
+
+    fn draw_for_theme(theme: Theme, seed: u64, until_ms: u64) -> Self {
+        let mut chance = Chance::new(seed, "theme plan");
+        let size = *chance.pick(&[3, 3, 3, 5]);
+        Self {
+            seed,
+            size,
+            is_set: false,
+            theme: Some(theme),
+            until_ms,
+            faults: faults::draw_for_theme(theme, seed, size, QUIET_MS, until_ms),
         }
     }
 
@@ -79,6 +100,7 @@ impl Plan {
             seed,
             size,
             is_set: true,
+            theme: None,
             until_ms,
             faults: faults::draw_for_set(seed, size, until_ms),
         }
@@ -171,7 +193,9 @@ fn run_into(plan: &Plan, trace: Trace) -> Report {
         settings: Settings::default(),
     };
     let world = World::new(&beginning, trace);
-    let clients = Clients::start(&world, plan.seed, Manner::draw(&mut chance));
+    let manner = Manner::draw(&mut chance);
+    let manner = plan.theme.map_or(manner, |theme| manner.for_theme(theme));
+    let clients = Clients::start(&world, plan.seed, manner);
     let applier = Applier::new(
         &world,
         plan.faults.clone(),
@@ -198,8 +222,10 @@ impl Run {
         let events = self.world.step();
         self.applier.hear(&mut self.world, &events);
         for (machine, event) in &events {
-            if let crate::world::host::Event::Panicked(text) = event {
-                self.fail("no panic", format!("m{machine}: {text}"));
+            match event {
+                Event::Panicked(text) => self.fail("no panic", format!("m{machine}: {text}")),
+                Event::Forgot(text) => self.fail("kept", format!("m{machine}: {text}")),
+                _ => {}
             }
         }
         for text in crate::panics::take() {
@@ -256,6 +282,7 @@ impl Run {
             return self.fail("liveness", format!("not together: {}", self.standings()));
         }
         self.ask_everybody();
+        self.observer.compare_all(&self.world);
         let now_ms = self.world.now_ms();
         if !self.has_failed() {
             let recorder = self.clients.recorder().clone();

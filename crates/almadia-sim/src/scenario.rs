@@ -85,6 +85,7 @@ impl Scenario {
                 seed: 1,
                 size: 3,
                 is_set: false,
+                theme: None,
                 until_ms: 20_000,
                 faults: Vec::new(),
             },

@@ -6,6 +6,7 @@
 pub mod append;
 pub mod control;
 pub mod snapshot;
+pub mod spoken;
 
 use crate::raft::{RaftLogId, RaftVote, from_position, from_vote, to_position, to_vote};
 use almadia_command::{LogIndex, MemberId, Term};

@@ -2,6 +2,8 @@
 //!
 //! Few keys and busy compaction are what make bugs show (what etcd's robustness tests found); so there are ten keys.
 
+mod holder;
+mod reader;
 pub mod recorder;
 pub mod serve;
 mod traffic;
@@ -9,6 +11,7 @@ mod watcher;
 
 use crate::chance::{Chance, mix};
 use crate::history::{Call, Outcome, Refusal, Request};
+use crate::theme::Theme;
 use crate::trace::Trace;
 use crate::world::World;
 use crate::world::directory::Directory;
@@ -31,6 +34,12 @@ pub struct Manner {
     pub think_ms_max: u64,
     /// A client waits so long for an answer.
     pub patience: Duration,
+    /// Clients that hold a lease each and keep it alive.
+    pub holders: u64,
+    /// Clients that read what their machine has, all the time.
+    pub readers: u64,
+    /// Watchers ask for progress at any time and like to begin where history does.
+    pub watchers_ask: bool,
 }
 
 impl Manner {
@@ -41,7 +50,29 @@ impl Manner {
             watchers: chance.between(2, 5),
             think_ms_max: *chance.pick(&[100, 300, 600, 1_200]),
             patience: Duration::from_millis(*chance.pick(&[500, 2_000, 6_000])),
+            holders: 0,
+            readers: 0,
+            watchers_ask: false,
         }
+    }
+
+    /// What a theme needs beside that.
+    pub fn for_theme(mut self, theme: Theme) -> Self {
+        match theme {
+            Theme::Votes | Theme::SegmentRot => {}
+            Theme::LogRot => self.think_ms_max = 100,
+            Theme::Leases => self.holders = 6,
+            Theme::Watches => {
+                self.think_ms_max = 200;
+                self.watchers = 6;
+                self.watchers_ask = true;
+            }
+            Theme::Restarts => {
+                self.think_ms_max = 200;
+                self.readers = 3;
+            }
+        }
+        self
     }
 }
 
@@ -58,6 +89,8 @@ struct Common {
     stops: Arc<AtomicBool>,
     /// The newest revision anybody has seen.
     newest: Arc<AtomicI64>,
+    /// The newest revision that is compacted, as somebody was told.
+    compacted: Arc<AtomicI64>,
     ids: Arc<AtomicU64>,
 }
 
@@ -81,6 +114,7 @@ impl Clients {
             manner,
             stops: Arc::default(),
             newest: Arc::new(AtomicI64::new(1)),
+            compacted: Arc::default(),
             ids: Arc::new(AtomicU64::new(1)),
         };
         let callers = (0..manner.callers).map(|number| {
@@ -91,7 +125,15 @@ impl Clients {
             let chance = Chance::new(seed, &format!("watcher {number}"));
             runtime.spawn(watcher::watch_on(common.clone(), chance))
         });
-        let tasks = callers.chain(watchers).collect();
+        let holders = (0..manner.holders).map(|number| {
+            let chance = Chance::new(seed, &format!("holder {number}"));
+            runtime.spawn(holder::hold_on(common.clone(), number, chance))
+        });
+        let readers = (0..manner.readers).map(|number| {
+            let chance = Chance::new(seed, &format!("reader {number}"));
+            runtime.spawn(reader::read_on(common.clone(), number, chance))
+        });
+        let tasks = callers.chain(watchers).chain(holders).chain(readers).collect();
         Self { common, tasks }
     }
 
@@ -135,6 +177,10 @@ impl Common {
         self.newest.load(Ordering::Relaxed)
     }
 
+    fn compacted(&self) -> i64 {
+        self.compacted.load(Ordering::Relaxed)
+    }
+
     /// One call from its request to its end, over a connection to one machine.
     async fn call(&self, client: u64, machine: usize, request: Request) -> Outcome {
         let invoked_us = self.now_us();
@@ -156,6 +202,9 @@ impl Common {
         sleep(self.net.client_delay()).await;
         if let Outcome::Done(answer) = &outcome {
             self.saw(answer.revision);
+            if let Request::Compact { revision } = &request {
+                self.compacted.fetch_max(*revision, Ordering::Relaxed);
+            }
         }
         let returned_us = self.now_us();
         let (kind, revision) = match &outcome {

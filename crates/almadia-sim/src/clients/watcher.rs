@@ -10,7 +10,7 @@ use almadia_store::watch::{self, KeyRange, Told};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// What a stream carries at most before its client reads it: one that reads slowly falls behind.
 const STREAM_MAX: usize = 4;
@@ -27,6 +27,8 @@ pub async fn watch_on(common: Common, mut chance: Chance) {
         };
         let start_revision = match resume.take() {
             Some(revision) => revision,
+            // Where history begins by now: the oldest that can be asked for.
+            None if common.manner.watchers_ask && chance.per_mille(500) => common.compacted(),
             None if chance.per_mille(300) => 0,
             None => (common.newest() + chance.between(0, 40) as i64 - 30).max(1),
         };
@@ -45,10 +47,17 @@ pub async fn watch_on(common: Common, mut chance: Chance) {
         });
         let (give, take) = mpsc::channel(STREAM_MAX);
         let ask_ms = chance.between(50, 2_000);
+        let asks = Asks {
+            idle: Duration::from_millis(ask_ms),
+            any_time: common
+                .manner
+                .watchers_ask
+                .then(|| Duration::from_millis(ask_ms / 4)),
+        };
         drop(
             entry
                 .process
-                .spawn(stream(entry.member, request.clone(), give, ask_ms)),
+                .spawn(stream(entry.member, request.clone(), give, asks)),
         );
         resume = listen(&common, &mut chance, place, take).await;
     }
@@ -99,8 +108,17 @@ async fn listen(
     next
 }
 
-/// The member's side of a stream, with one watcher. Asks for progress now and then, as the edge's ticker does.
-async fn stream(member: Member, request: WatchRequest, give: mpsc::Sender<(i64, Report)>, ask_ms: u64) {
+/// When a stream is asked for progress.
+#[derive(Clone, Copy)]
+struct Asks {
+    /// When nothing has come for so long, as the edge's ticker does.
+    idle: Duration,
+    /// Again and again, whatever comes, as a client may.
+    any_time: Option<Duration>,
+}
+
+/// The member's side of a stream, with one watcher.
+async fn stream(member: Member, request: WatchRequest, give: mpsc::Sender<(i64, Report)>, asks: Asks) {
     if member.recovered().await.is_err() {
         return;
     }
@@ -115,12 +133,18 @@ async fn stream(member: Member, request: WatchRequest, give: mpsc::Sender<(i64, 
     if give.send((revision.0, Report::Created)).await.is_err() {
         return;
     }
+    let mut next_ask = Instant::now();
     loop {
         let told = tokio::select! {
             biased;
+            () = sleep_until(next_ask), if asks.any_time.is_some() => {
+                next_ask = Instant::now() + asks.any_time.unwrap_or_default();
+                watches.ask_progress(Some(slot));
+                continue;
+            }
             told = watches.next() => told,
             () = give.closed() => return,
-            () = sleep(Duration::from_millis(ask_ms)) => {
+            () = sleep(asks.idle) => {
                 watches.ask_progress(Some(slot));
                 continue;
             }

@@ -44,6 +44,9 @@ pub(super) enum Undo {
     Inspection(usize),
 }
 
+/// The first blocks of a log file say what it is, and are left alone.
+const ROT_AFTER_BYTES: u64 = 4096;
+
 /// After a write went astray the machine's process goes on for so long.
 const ASTRAY_MS: u64 = 4_000;
 
@@ -51,6 +54,8 @@ const ASTRAY_MS: u64 = 4_000;
 pub struct Applier {
     planned: Vec<Planned>,
     next: usize,
+    /// Machines that lose power at their next vote, until when, and for how long.
+    armed: Vec<(usize, u64, u64)>,
     undo: Vec<(u64, Undo)>,
     operator: Operator,
     pub(super) chance: Chance,
@@ -82,6 +87,7 @@ impl Applier {
         Self {
             planned,
             next: 0,
+            armed: Vec::new(),
             undo: Vec::new(),
             operator,
             chance: Chance::new(seed, "apply"),
@@ -120,6 +126,7 @@ impl Applier {
     /// Does what is due.
     pub fn turn(&mut self, world: &mut World) {
         let now_ms = world.now_ms();
+        self.look_at_votes(world);
         while let Some(planned) = self.planned.get(self.next).filter(|one| one.at_ms <= now_ms) {
             let fault = planned.fault.clone().settled(leader_of(world), self.size);
             self.next += 1;
@@ -155,6 +162,21 @@ impl Applier {
         self.at_once_max = self.at_once_max.max(self.undo.len() + down);
     }
 
+    /// Whoever has just voted and was waited for loses its power.
+    fn look_at_votes(&mut self, world: &mut World) {
+        let (now_ms, net) = (world.now_ms(), world.net.clone());
+        self.armed.retain(|(machine, until_ms, down_ms)| {
+            let has_voted = world.voted.contains(machine);
+            if has_voted {
+                world
+                    .trace
+                    .tell(now_ms, format!("m{machine} has voted and loses power"));
+                lose_power(world, &net, *machine, Loss::DropUnsynced, *down_ms);
+            }
+            !has_voted && now_ms < *until_ms
+        });
+    }
+
     /// Machines have told of themselves.
     pub fn hear(&mut self, world: &mut World, events: &[(usize, Event)]) {
         for (machine, event) in events {
@@ -169,6 +191,7 @@ impl Applier {
     /// Ends everything that is going on.
     pub fn stop(&mut self, world: &mut World) {
         self.next = self.planned.len();
+        self.armed.clear();
         for (_, undo) in std::mem::take(&mut self.undo) {
             self.take_back(undo, world);
         }
@@ -265,6 +288,11 @@ impl Applier {
                 host.disk.die_after(calls);
                 host.dies_inside = Some(loss);
             }
+            Fault::PowerLossAtVote {
+                host,
+                within_ms,
+                down_ms,
+            } => self.armed.push((host, now_ms + within_ms, down_ms)),
             Fault::Pause { host, for_ms } => world.hosts[host].paused_until_ms = now_ms + for_ms,
             Fault::Partition {
                 group,
@@ -335,7 +363,9 @@ impl Applier {
             Fault::WriteError { host, skip } => return fail(world, host, Operation::Write, skip),
             Fault::SyncError { host, skip } => return fail(world, host, Operation::Sync, skip),
             Fault::ReadError { host, skip } => return fail(world, host, Operation::Read, skip),
-            Fault::MisdirectedWrite { .. } | Fault::BitFlip { .. } => return self.damage(fault, world, net),
+            Fault::MisdirectedWrite { .. } | Fault::BitFlip { .. } | Fault::Rot { .. } => {
+                return self.damage(fault, world, net);
+            }
             Fault::ClockRate { host, ppm, for_ms } => {
                 world.hosts[host].set_clock(now_ms, ppm);
                 self.later(world, for_ms, Undo::Clock(host));
@@ -374,7 +404,9 @@ impl Applier {
     }
 
     fn damage(&mut self, fault: &Fault, world: &mut World, net: &Net) -> bool {
-        let (Fault::MisdirectedWrite { host: machine } | Fault::BitFlip { host: machine, .. }) = *fault
+        let (Fault::MisdirectedWrite { host: machine }
+        | Fault::BitFlip { host: machine, .. }
+        | Fault::Rot { host: machine, .. }) = *fault
         else {
             return false;
         };
@@ -383,9 +415,14 @@ impl Applier {
         }
         let id = world.hosts[machine].member_id();
         let disk = &world.hosts[machine].disk;
-        if let Fault::BitFlip { choice, .. } = *fault {
+        let bit = match *fault {
             // In what has been there for a while: the end of the log may be torn by right.
-            let Some((name, offset, bit)) = choose_bit(disk, choice) else {
+            Fault::BitFlip { choice, .. } => Some(choose_bit(disk, choice)),
+            Fault::Rot { in_log, choice, .. } => Some(choose_rot(disk, in_log, choice)),
+            _ => None,
+        };
+        if let Some(bit) = bit {
+            let Some((name, offset, bit)) = bit else {
                 return false;
             };
             let text = format!("a bit of {name} at {offset} turns over");
@@ -538,4 +575,27 @@ fn choose_bit(disk: &almadia_disk::MemDisk, choice: u64) -> Option<(String, u64,
     }
     let (name, used) = files[(choice % files.len() as u64) as usize].clone();
     Some((name, (choice >> 16) % used, (choice >> 8 & 7) as u8))
+}
+
+/// A bit in the older half of the newest log file, where frames have followed; or anywhere in a segment.
+fn choose_rot(disk: &almadia_disk::MemDisk, in_log: bool, choice: u64) -> Option<(String, u64, u8)> {
+    let directory = if in_log { "wal" } else { "seg" };
+    let mut names = disk.list(directory).ok()?;
+    names.retain(|name| !name.starts_with("spare"));
+    let name = match in_log {
+        true => names.pop()?,
+        false if names.is_empty() => return None,
+        false => names.swap_remove(choice as usize % names.len()),
+    };
+    let name = format!("{directory}/{name}");
+    let bytes = disk.contents(&name)?;
+    let used = bytes.iter().rposition(|byte| *byte != 0)? as u64 + 1;
+    let (from, part) = match in_log {
+        true => (ROT_AFTER_BYTES, used / 2),
+        false => (0, used),
+    };
+    (from < part).then(|| {
+        let offset = from + (choice >> 16) % (part - from);
+        (name, offset, (choice >> 8 & 7) as u8)
+    })
 }

@@ -7,11 +7,13 @@ mod draw;
 mod operator;
 mod platform;
 mod sets;
+mod themes;
 
 pub use apply::Applier;
 pub use draw::draw;
 pub use platform::scale;
 pub use sets::draw as draw_for_set;
+pub use themes::draw as draw_for_theme;
 
 use almadia_disk::Loss;
 use std::fmt;
@@ -40,6 +42,12 @@ pub enum Fault {
     PowerLossAll { loss: Loss, down_ms: u64 },
     /// A machine loses power after so many more calls to its disk: in the midst of whatever it does there.
     PowerLossInside { host: usize, calls: u64, loss: Loss },
+    /// A machine loses power right after its member has told another one that it votes for it.
+    PowerLossAtVote {
+        host: usize,
+        within_ms: u64,
+        down_ms: u64,
+    },
     /// A process gets no processor.
     Pause { host: usize, for_ms: u64 },
     /// Two groups do not hear each other; members of one are the bits of `group`. Connections wait, or are reset.
@@ -68,6 +76,8 @@ pub enum Fault {
     MisdirectedWrite { host: usize },
     /// A bit of a file turns over; the process is started again.
     BitFlip { host: usize, choice: u64 },
+    /// The same in the older half of the newest log file, or in the segments of the store.
+    Rot { host: usize, in_log: bool, choice: u64 },
     /// A clock goes faster or slower.
     ClockRate { host: usize, ppm: i64, for_ms: u64 },
     /// A clock leaps ahead.
@@ -119,6 +129,7 @@ impl Fault {
         match &mut self {
             Fault::Kill { host, .. }
             | Fault::PowerLoss { host, .. }
+            | Fault::PowerLossAtVote { host, .. }
             | Fault::Pause { host, .. }
             | Fault::SlowDisk { host, .. }
             | Fault::OneWay { host, .. }
@@ -147,6 +158,7 @@ impl Fault {
             },
             Fault::PowerLossAll { .. } => "power loss of all",
             Fault::PowerLossInside { .. } => "power loss inside a write",
+            Fault::PowerLossAtVote { .. } => "power loss after a vote",
             Fault::Pause { .. } => "process pause",
             Fault::Partition { .. } => "symmetric partition",
             Fault::OneWay { .. } => "one-way partition",
@@ -161,6 +173,8 @@ impl Fault {
             Fault::ReadError { .. } => "read error",
             Fault::MisdirectedWrite { .. } => "misdirected write",
             Fault::BitFlip { .. } => "bit flip",
+            Fault::Rot { in_log: true, .. } => "bit flip in the newest log",
+            Fault::Rot { .. } => "bit flip in a segment",
             Fault::ClockRate { .. } => "clock rate",
             Fault::ClockLeap { .. } => "clock leap",
             Fault::Purge { .. } => "snapshot needed",

@@ -5,12 +5,12 @@
 //! goes fast or slow. The log's writer is driven from here: a write and its sync are two events.
 
 use super::life::{Ending, Flags, SharedSigns, live, look};
-use super::net::Net;
+use super::net::{Net, VoteGiven};
 use crate::chance::Chance;
 use almadia_command::MemberId;
 use almadia_disk::{Loss, MemDisk};
 use almadia_member::Member;
-use almadia_wal::{Wal, Writer};
+use almadia_wal::{LogId, Vote, Wal, Writer};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,8 +127,41 @@ pub struct Host {
     disks: u64,
     /// What its disk is called; see [`Volume`].
     volume: (usize, u64),
+    /// What must be on the disk when the next process begins.
+    owed: Owed,
     chance: Chance,
     seed: u64,
+}
+
+/// What a disk owes to whoever starts from it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Owed {
+    /// The end of the log and the vote in it, where everything was synced when the last process ended.
+    kept: Option<(Option<LogId>, Option<Vote>)>,
+    /// The newest vote that a member has told others of.
+    given: Option<VoteGiven>,
+}
+
+impl Owed {
+    /// Compares it with a log that was just opened.
+    fn check(&self, wal: &Wal) -> Result<(), String> {
+        let (last, vote) = (wal.last(), wal.vote());
+        if let Some(kept) = self.kept.filter(|kept| *kept != (last, vote)) {
+            return Err(format!(
+                "everything was synced up to {kept:?}, and now its log ends with {:?}",
+                (last, vote)
+            ));
+        }
+        let Some(given) = self.given else { return Ok(()) };
+        let is_there = vote.is_some_and(|vote| {
+            vote.term > given.term
+                || vote.term == given.term && (vote.committed || vote.member == given.member)
+        });
+        match is_there {
+            true => Ok(()),
+            false => Err(format!("it had given its vote, {given:?}, and now has {vote:?}")),
+        }
+    }
 }
 
 /// What a machine's turn brought.
@@ -142,6 +175,8 @@ pub enum Event {
     DiedInside,
     /// A bug: the process has panicked.
     Panicked(String),
+    /// What must be on its disk is not there.
+    Forgot(String),
     /// It was started.
     Started,
 }
@@ -164,6 +199,7 @@ impl Host {
             lives: 0,
             disks: 1,
             volume: (host, 1),
+            owed: Owed::default(),
             seed,
         }
     }
@@ -218,6 +254,7 @@ impl Host {
         self.disk.clear_faults();
         self.disk.set_capacity(PLENTY_BYTES);
         self.dies_inside = None;
+        self.owed = Owed::default();
         let name = std::mem::replace(&mut self.volume, volume.name);
         let disk = std::mem::replace(&mut self.disk, volume.disk);
         Volume { disk, name }
@@ -241,6 +278,13 @@ impl Host {
     pub fn is_log_settled(&self) -> bool {
         let Some(life) = &self.life else { return false };
         life.sync_at_ms.is_none() && life.writer.as_ref().is_some_and(|writer| !writer.has_work())
+    }
+
+    /// Its member has told another one whom it votes for.
+    pub fn has_given(&mut self, vote: VoteGiven) {
+        if self.flags.set.is_none() && self.owed.given.is_none_or(|given| given.term <= vote.term) {
+            self.owed.given = Some(vote);
+        }
     }
 
     /// Where its tasks run.
@@ -336,6 +380,16 @@ impl Host {
     }
 
     fn end_life(&mut self, net: &Net, is_silent: bool) {
+        // A dead disk took nothing of what it was told, and pods that leave for good empty theirs.
+        let is_settled = self.is_log_settled() && !self.disk.is_dead() && self.flags.set.is_none();
+        self.owed.kept = self
+            .wal()
+            .filter(|_| is_settled)
+            .map(|wal| (wal.last(), wal.vote()));
+        self.drop_life(net, is_silent);
+    }
+
+    fn drop_life(&mut self, net: &Net, is_silent: bool) {
         let Some(life) = self.life.take() else { return };
         net.leave(self.index, is_silent);
         // What the world holds of the member must not outlive its runtime's clock.
@@ -393,8 +447,14 @@ impl Host {
                 self.end_life(net, false);
                 self.power = Power::Off;
             }
-            Some(Event::Ended(_) | Event::LogFailed(_) | Event::Panicked(_)) => {
+            Some(Event::Ended(_)) => {
                 self.end_life(net, false);
+                self.restart_after(now_ms + RESTART_MS);
+            }
+            Some(Event::LogFailed(_) | Event::Panicked(_) | Event::Forgot(_)) => {
+                // Nobody knows what became of the last write.
+                self.owed.kept = None;
+                self.drop_life(net, false);
                 self.restart_after(now_ms + RESTART_MS);
             }
             Some(Event::Started) | None => {}
@@ -424,11 +484,21 @@ impl Host {
             life.clock_ms = wanted_ms;
         }
         let mut signs = look(&life.signs);
+        let mut forgot = None;
         if life.writer.is_none() {
             life.writer = signs.writer.take();
+            if life.writer.is_some()
+                && let Some(wal) = &signs.wal
+            {
+                forgot = self.owed.check(wal).err();
+                self.owed.kept = None;
+            }
         }
         let ended = signs.ended.clone();
         drop(signs);
+        if let Some(text) = forgot {
+            return Some(Event::Forgot(text));
+        }
         if self.dies_inside.is_some() && self.disk.is_dead() {
             return Some(Event::DiedInside);
         }

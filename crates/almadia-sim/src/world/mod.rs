@@ -78,6 +78,8 @@ pub struct World {
     pub directory: Directory,
     /// What happened.
     pub trace: Trace,
+    /// Machines whose members have told others of a vote in the last step.
+    pub voted: Vec<usize>,
     /// Where the members are pods of a set: their platform.
     pub set: Option<Set>,
     roads: Side,
@@ -121,6 +123,7 @@ impl World {
         let set = beginning.is_set.then(|| Set::new(&mut hosts, size, &net, seed));
         Self {
             set,
+            voted: Vec::new(),
             order: (0..hosts.len()).collect(),
             hosts,
             net,
@@ -161,6 +164,11 @@ impl World {
             self.directory.set(*index, host, self.now_ms);
         }
         self.roads.turn(self.now_ms);
+        self.voted.clear();
+        for vote in self.net.take_given() {
+            self.hosts[vote.host].has_given(vote);
+            self.voted.push(vote.host);
+        }
         self.clients.turn(self.now_ms);
         events
     }
@@ -200,6 +208,7 @@ fn words(event: &Event) -> String {
         Event::LogFailed(error) => format!("has aborted: {error}"),
         Event::DiedInside => "lost power in the midst of a write".to_owned(),
         Event::Panicked(text) => format!("PANICKED: {text}"),
+        Event::Forgot(text) => format!("FORGOT: {text}"),
         Event::Started => "starts".to_owned(),
     }
 }

@@ -7,7 +7,10 @@
 use super::who::{Closed, Door, Who};
 use crate::chance::Chance;
 use crate::trace::Trace;
-use almadia_consensus::{DialError, Dialing, Lane, PIPE_FRAMES_MAX, PeerAddress, PeerNetwork, Pipe};
+use almadia_command::{MemberId, Term};
+use almadia_consensus::{
+    DialError, Dialing, Lane, PIPE_FRAMES_MAX, PeerAddress, PeerNetwork, Pipe, vote_given, vote_question,
+};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -73,6 +76,31 @@ struct State {
     cut: BTreeSet<(HostIndex, HostIndex)>,
     pumps: Vec<(HostIndex, HostIndex, AbortHandle)>,
     frames: u64,
+    given: Vec<VoteGiven>,
+}
+
+/// A member has said to another one, from this machine, whom it votes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoteGiven {
+    /// Its machine.
+    pub host: HostIndex,
+    /// In which term.
+    pub term: Term,
+    /// Whom for.
+    pub member: MemberId,
+}
+
+/// The questions for a vote that went over one connection: answers have their numbers.
+type Asked = Arc<Mutex<BTreeSet<u64>>>;
+
+/// One direction of a connection.
+struct Road {
+    from: HostIndex,
+    to: HostIndex,
+    lane: Lane,
+    /// Whether it goes from who made the connection.
+    is_outward: bool,
+    asked: Asked,
 }
 
 impl Net {
@@ -87,6 +115,7 @@ impl Net {
             cut: BTreeSet::new(),
             pumps: Vec::new(),
             frames: 0,
+            given: Vec::new(),
         };
         Self {
             handle,
@@ -199,6 +228,31 @@ impl Net {
         Some(Duration::from_millis(ms))
     }
 
+    /// Votes that were said to be given since it was asked last.
+    pub fn take_given(&self) -> Vec<VoteGiven> {
+        std::mem::take(&mut self.lock().given)
+    }
+
+    /// Looks for votes in what a member says, the moment it says it.
+    fn overhear(&self, road: &Road, frame: &Bytes) {
+        if road.lane != Lane::Control {
+            return;
+        }
+        let mut asked = road
+            .asked
+            .lock()
+            .expect("nobody panics while holding what was asked");
+        if road.is_outward {
+            asked.extend(vote_question(frame));
+        } else if !asked.is_empty()
+            && let Some((number, term, member)) = vote_given(frame)
+            && asked.remove(&number)
+        {
+            let host = road.from;
+            self.lock().given.push(VoteGiven { host, term, member });
+        }
+    }
+
     fn is_silent(&self, host: HostIndex) -> bool {
         self.lock().silent.contains(&host)
     }
@@ -211,13 +265,8 @@ impl Net {
     }
 
     /// Carries one direction of a connection.
-    async fn pump(
-        self,
-        (from, to): (HostIndex, HostIndex),
-        lane: Lane,
-        mut receive: mpsc::Receiver<Bytes>,
-        send: mpsc::Sender<Bytes>,
-    ) {
+    async fn pump(self, way: Road, mut receive: mpsc::Receiver<Bytes>, send: mpsc::Sender<Bytes>) {
+        let Road { from, to, lane, .. } = way;
         let mut road: VecDeque<(Instant, Bytes)> = VecDeque::new();
         let mut last = Instant::now();
         let mut has_ended = false;
@@ -241,6 +290,7 @@ impl Net {
                 }
                 frame = receive.recv(), if room => match frame {
                     Some(frame) => {
+                        self.overhear(&way, &frame);
                         let Some(delay) = self.draw() else {
                             self.break_connections(|one, other| (one, other) == (from, to));
                             return;
@@ -304,10 +354,16 @@ impl Net {
             (own, target, near_end.receive, far.send),
             (target, own, far.receive, near_end.send),
         ];
+        let asked = Asked::default();
         for (from, to, receive, send) in directions {
-            let pump = self
-                .handle
-                .spawn(self.clone().pump((from, to), lane, receive, send));
+            let road = Road {
+                from,
+                to,
+                lane,
+                is_outward: from == own,
+                asked: asked.clone(),
+            };
+            let pump = self.handle.spawn(self.clone().pump(road, receive, send));
             self.lock().pumps.push((from, to, pump.abort_handle()));
         }
         door.accept(lane, from, far_end);

@@ -93,6 +93,8 @@ struct Seen {
     committed: u64,
     applied: u64,
     revision: i64,
+    /// All of its state was compared once in this life.
+    is_compared: bool,
     standing: Standing,
 }
 
@@ -242,6 +244,8 @@ impl Observer {
         let went_back = applied < seen.applied || revision < seen.revision;
         let before = (seen.applied, seen.revision);
         let is_new = applied != seen.applied;
+        let is_first = is_new && !seen.is_compared;
+        seen.is_compared |= is_new;
         (seen.applied, seen.revision) = (applied, revision);
         if went_back {
             let text = format!("m{host}: from {before:?} back to {:?}", (applied, revision));
@@ -250,6 +254,20 @@ impl Observer {
         if is_new {
             let result = self.reference.check(glimpse);
             self.note("state machine", now_ms, host, result);
+        }
+        if is_first {
+            let result = self.reference.check_whole(&glimpse.view);
+            self.note("whole state", now_ms, host, result);
+        }
+    }
+
+    /// Compares all of everybody's state.
+    pub fn compare_all(&mut self, world: &World) {
+        for host in &world.hosts {
+            if let Some(member) = host.member() {
+                let result = self.reference.check_whole(&member.view());
+                self.note("whole state", world.now_ms(), host.index, result);
+            }
         }
     }
 

@@ -6,10 +6,11 @@ use super::commit::Committed;
 use super::log_matching::Slots;
 use crate::chance::mix;
 use crate::clients::serve::key_value;
-use crate::history::{Change, Event};
-use almadia_command::{Command, LogIndex, Proposal, Revision, Term};
+use crate::history::{Change, Event, KeyValue};
+use almadia_command::{Command, LogIndex, Proposal, Range, Revision, Term};
 use almadia_store::{Outcome, Store, View};
 use almadia_wal::{Entry, EntryKind};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 
 /// Revisions whose leftovers are dropped after each entry.
@@ -119,6 +120,30 @@ impl Reference {
         Ok(())
     }
 
+    /// Compares all that can be read of a member's state, record by record: a sum that was kept says nothing about what it is of.
+    pub fn check_whole(&self, view: &View) -> Result<(), String> {
+        let own = self.store.views().load();
+        let newest = view.revision();
+        if newest < own.compacted() || newest > own.revision() {
+            return Ok(());
+        }
+        let oldest = own.compacted().max(view.compacted());
+        let records = |view: &View| -> Vec<KeyValue> {
+            let since = view.records_after(oldest);
+            let seen = since.take_while(|record| record.mod_revision() <= newest);
+            seen.map(key_value).collect()
+        };
+        same("changes", records(view), records(&own))?;
+        for revision in [oldest.max(Revision(1)), newest] {
+            let there = |view: &View| match view.range(&everything_at(revision)) {
+                Ok(answer) => Ok(answer.records.iter().map(key_value).collect::<Vec<_>>()),
+                Err(refusal) => Err(format!("revision {revision} cannot be read: {refusal}")),
+            };
+            same("keys", there(view)?, there(&own)?)?;
+        }
+        Ok(())
+    }
+
     /// Every committed entry that says who belongs, in order.
     pub fn membership_entries(&self) -> &[Entry] {
         &self.membership_entries
@@ -132,6 +157,26 @@ impl Reference {
     /// All changes, in order.
     pub fn changes(&self) -> &[Change] {
         &self.changes
+    }
+}
+
+fn same(what: &str, found: Vec<KeyValue>, wanted: Vec<KeyValue>) -> Result<(), String> {
+    let both = found.iter().zip(&wanted);
+    if let Some((found, wanted)) = both.clone().find(|(found, wanted)| found != wanted) {
+        return Err(format!("of its {what}, {found:?} should be {wanted:?}"));
+    }
+    match found.len() == wanted.len() {
+        true => Ok(()),
+        false => Err(format!("it has {} {what}, wanted {}", found.len(), wanted.len())),
+    }
+}
+
+fn everything_at(revision: Revision) -> Range {
+    Range {
+        key: Bytes::from_static(&[0]),
+        range_end: Bytes::from_static(&[0]),
+        revision: revision.0,
+        ..Range::default()
     }
 }
 
