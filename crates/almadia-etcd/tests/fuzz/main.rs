@@ -5,11 +5,11 @@
 //! `ALMADIA_FUZZ_SEED` (drawn from the clock unless told; printed with what it found).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../double/mod.rs"]
+#[path = "../edge/double/mod.rs"]
 mod double;
 mod gateway;
 mod generate;
-#[path = "../raw/mod.rs"]
+#[path = "../edge/raw/mod.rs"]
 mod raw;
 
 use almadia_etcd::{Config, Edge};
