@@ -357,14 +357,12 @@ impl Consensus {
 
     /// Waits until consensus ends, by [`Consensus::shutdown`] or by an error, and says why.
     pub async fn ended(&self) -> Ended {
-        let mut metrics = self.raft.metrics();
-        loop {
-            if let Err(error) = &metrics.borrow_and_update().running_state {
-                return ended(error);
-            }
-            if metrics.changed().await.is_err() {
-                return ended("it was stopped");
-            }
+        // All metrics change with each batch; those of the server seldom do, and end with the core all the same.
+        let mut seldom = self.raft.server_metrics();
+        while seldom.changed().await.is_ok() {}
+        match &self.raft.metrics().borrow_watched().running_state {
+            Err(error) => ended(error),
+            Ok(()) => ended("it was stopped"),
         }
     }
 

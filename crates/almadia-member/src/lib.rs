@@ -9,6 +9,7 @@ mod comparison;
 mod forward;
 pub mod founding;
 mod gate;
+mod hearing;
 pub mod hello;
 pub mod identity;
 mod leader;

@@ -4,6 +4,7 @@
 //! applied what was committed at that moment. No disk write, and no work per read but a wake-up.
 
 use crate::forward::client::Outgoing;
+use crate::hearing::Heard;
 use crate::waiters::Waiters;
 use almadia_command::LogIndex;
 use almadia_command::planted::{Bug, planted};
@@ -23,24 +24,16 @@ const RETRY: Duration = Duration::from_millis(10);
 pub type Queued = oneshot::Sender<()>;
 
 /// Starts the task and gives the queue to it.
-pub fn start(
-    consensus: Consensus,
-    applied: watch::Receiver<LogIndex>,
-    forward: mpsc::Sender<Outgoing>,
-    waiters: Arc<Waiters>,
-) -> mpsc::Sender<Queued> {
+pub fn start(consensus: Consensus, heard: &Heard, forward: mpsc::Sender<Outgoing>) -> mpsc::Sender<Queued> {
     let (queue, receive) = mpsc::channel(QUEUE_MAX);
-    let standing = consensus.standing();
-    tokio::spawn(
-        Reader {
-            consensus,
-            applied,
-            forward,
-            standing,
-            waiters,
-        }
-        .run(receive),
-    );
+    let reader = Reader {
+        standing: consensus.standing(),
+        consensus,
+        applied: heard.applied.clone(),
+        forward,
+        waiters: heard.waiters.clone(),
+    };
+    tokio::spawn(reader.run(receive));
     queue
 }
 

@@ -5,6 +5,7 @@ use crate::chronicle;
 use crate::comparison::{Comparer, Fence, Judge};
 use crate::forward::client;
 use crate::gate::SpaceGate;
+use crate::hearing::{self, Heard};
 use crate::leader::{Asker, Duties};
 use crate::leases::{LeaseDesk, Lessor, LessorParts};
 use crate::limits::Limits;
@@ -15,12 +16,9 @@ use crate::overview;
 use crate::proposer::{self, Proposals};
 use crate::reads;
 use crate::upkeep::{Sizes, Upkeep};
-use crate::waiters::Waiters;
 use almadia_command::planted::{Bug, planted};
 use almadia_command::{ClusterId, LogIndex, MemberId};
-use almadia_consensus::{
-    AppliedBatch, ApplySink, Consensus, Ended, KeeperHandle, MemberInfo, Parts, PeerNetwork, Settings,
-};
+use almadia_consensus::{Consensus, Ended, KeeperHandle, MemberInfo, Parts, PeerNetwork, Settings};
 use almadia_disk::Disk;
 use almadia_store::Store;
 use almadia_wal::{LogId, Wal};
@@ -64,67 +62,6 @@ pub struct Ingredients {
     pub network: Arc<dyn PeerNetwork>,
     /// Where consensus and its tasks run: apart from the clients, so that no load delays a heartbeat.
     pub consensus_runtime: Handle,
-}
-
-/// Passes applied batches from the consensus runtime to the clients' one: one message, and the wake-ups of the callers
-/// happen where the callers run.
-struct Sink {
-    batches: mpsc::UnboundedSender<AppliedBatch>,
-    applied: watch::Sender<LogIndex>,
-    installed: watch::Sender<u64>,
-}
-
-impl ApplySink for Sink {
-    fn applied(&self, batch: AppliedBatch) {
-        self.applied.send_replace(batch.index);
-        if batch.skipped {
-            self.installed.send_modify(|installed| *installed += 1);
-        }
-        // Unbounded but small: outcomes in it have callers, and those are bounded by the proposer's queue.
-        let _ = self.batches.send(batch);
-    }
-}
-
-/// What is heard of applying, for those who wait for it.
-struct Heard {
-    waiters: Arc<Waiters>,
-    applied: watch::Receiver<LogIndex>,
-    installed: watch::Receiver<u64>,
-}
-
-impl Heard {
-    fn start_reads(
-        &self,
-        consensus: &Consensus,
-        forward: mpsc::Sender<client::Outgoing>,
-    ) -> mpsc::Sender<reads::Queued> {
-        reads::start(
-            consensus.clone(),
-            self.applied.clone(),
-            forward,
-            self.waiters.clone(),
-        )
-    }
-}
-
-/// The sink for applied batches, and what is heard of them.
-fn listen(store: &Store, drawn: u32) -> (Arc<Sink>, Heard) {
-    let waiters = Arc::new(Waiters::new(drawn));
-    let (batches, queue) = mpsc::unbounded_channel();
-    let (tell_applied, applied) = watch::channel(store.views().load().applied().0);
-    let (tell_installed, installed) = watch::channel(0);
-    tokio::spawn(settle(queue, waiters.clone()));
-    let sink = Sink {
-        batches,
-        applied: tell_applied,
-        installed: tell_installed,
-    };
-    let heard = Heard {
-        waiters,
-        applied,
-        installed,
-    };
-    (Arc::new(sink), heard)
 }
 
 /// What a member does while it leads, and how it asks whoever does.
@@ -242,7 +179,7 @@ impl Member {
     /// When the log or the store cannot be taken over.
     pub async fn start(parts: Ingredients) -> Result<Self, Ended> {
         almadia_consensus::stir_chance(parts.own.0 ^ u64::from(parts.drawn) << 32);
-        let (sink, heard) = listen(&parts.store, parts.drawn);
+        let (sink, heard) = hearing::listen(&parts.store, parts.drawn);
         let watches = parts.store.watches();
         tokio::spawn(watches.clone().run());
         let manner = Manner::of(&parts);
@@ -275,7 +212,7 @@ impl Member {
             name: parts.name.clone(),
             client_urls: parts.client_urls,
         };
-        let reads = heard.start_reads(&consensus, forward);
+        let reads = reads::start(consensus.clone(), &heard, forward);
         let inner = Inner {
             cluster: parts.cluster,
             own,
@@ -350,11 +287,4 @@ fn watch_recovery(
         tell.send_replace(true);
     });
     recovered
-}
-
-/// Settles batch after batch, in order, on the clients' runtime.
-async fn settle(mut batches: mpsc::UnboundedReceiver<AppliedBatch>, waiters: Arc<Waiters>) {
-    while let Some(batch) = batches.recv().await {
-        waiters.applied(batch);
-    }
 }

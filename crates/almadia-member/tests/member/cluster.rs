@@ -1,6 +1,10 @@
 //! Clusters of members in one process: what BRIEF's M1 promises, below the sockets.
 
 use crate::world::{World, get, put};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A value written through any member is read through any other (M1.1, M1.4).
@@ -24,6 +28,36 @@ async fn any_member_takes_writes_and_reads() {
             );
         }
     }
+}
+
+/// Whoever waits for a member's end is not woken by what it does meanwhile, and hears of the end.
+#[tokio::test(start_paused = true)]
+async fn waiting_for_the_end_costs_nothing() {
+    let world = World::new(1);
+    world.start_all().await;
+    let member = world.member(world.ids()[0]);
+    member.propose(put("k", "v")).await.expect("a put is carried out");
+    let polls = Arc::new(AtomicU64::new(0));
+    let waiting = {
+        let (member, polls) = (member.clone(), polls.clone());
+        tokio::spawn(async move {
+            let mut ended = pin!(member.ended());
+            poll_fn(|context| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                ended.as_mut().poll(context)
+            })
+            .await
+        })
+    };
+    for number in 0..100 {
+        let command = put("k", &number.to_string());
+        member.propose(command).await.expect("a put is carried out");
+    }
+    let woken = polls.load(Ordering::Relaxed);
+    assert!(woken <= 2, "woken {woken} times by 100 writes");
+    member.shutdown().await;
+    let ended = waiting.await.expect("waiting does not panic");
+    assert!(ended.to_string().contains("stopped"), "{ended}");
 }
 
 /// A member alone is a cluster.
