@@ -13,6 +13,7 @@ mod membership;
 mod once;
 mod overview;
 mod power_loss;
+mod reconcile;
 mod restoring;
 mod scrubbing;
 mod watching;

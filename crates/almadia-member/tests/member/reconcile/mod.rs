@@ -1,6 +1,5 @@
 //! Life on Kubernetes without Kubernetes: sets of pods that found, join, grow, shrink and heal by themselves, on disks and
 //! networks that the test breaks (DESIGN's founding, joining, wished size; C1, C2, C3, C14, C16, C17, C30).
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod pods;
 
