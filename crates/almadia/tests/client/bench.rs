@@ -123,7 +123,7 @@ fn failures_are_told() {
         "--rounds",
         "1",
         "--duration",
-        "50ms",
+        "1s",
         "--warm-up",
         "1ms",
         "-o",
