@@ -2,7 +2,7 @@
 
 use super::client::{Answer, ask, get, post};
 use super::console::{assert_guarded, enable_auth};
-use super::double::Scene;
+use crate::double::Scene;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
