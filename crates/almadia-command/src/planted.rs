@@ -85,6 +85,8 @@ bugs! {
     RevokeUnconfirmed = "revoke-unconfirmed",
     /// Leases are kept alive without asking whether this member still leads.
     KeepAliveUnconfirmed = "keep-alive-unconfirmed",
+    /// An answer of a follower counts for what it was asked later, too.
+    OldAnswerCounted = "old-answer-counted",
     /// Leases end after half their time.
     LeaseTooShort = "lease-too-short",
     /// Leases last three times as long.

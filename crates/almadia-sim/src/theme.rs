@@ -1,4 +1,4 @@
-//! What a seed is about, where that takes faults and clients that fit together: five of forty seeds have a theme, all others draw
+//! What a seed is about, where that takes faults and clients that fit together: three of twenty seeds have a theme, all others draw
 //! whatever comes.
 
 /// Seeds come in rounds of so many.
@@ -35,13 +35,13 @@ impl Theme {
         Theme::Restarts,
     ];
 
-    /// A seed's theme. Nobody has [`Theme::Leases`] yet: it shows what docs/internals/simulator.md says does not hold.
+    /// A seed's theme.
     pub fn of(seed: u64) -> Option<Self> {
         let place = THEMED
             .contains(&(seed % ROUND))
             .then(|| seed % ROUND - THEMED.start())?;
         let number = seed / ROUND * 3 + place;
-        Some(Self::ALL[number as usize % Self::ALL.len()]).filter(|theme| *theme != Theme::Leases)
+        Some(Self::ALL[number as usize % Self::ALL.len()])
     }
 }
 
@@ -50,10 +50,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_forty_seeds_one_has_each_theme_that_holds() {
+    fn three_of_twenty_seeds_have_a_theme_and_forty_have_all() {
         let themes: Vec<Theme> = (0..40).filter_map(Theme::of).collect();
-        let mut wanted = Theme::ALL.to_vec();
-        wanted.retain(|theme| *theme != Theme::Leases);
-        assert_eq!(themes, wanted);
+        assert_eq!(themes, Theme::ALL);
     }
 }
