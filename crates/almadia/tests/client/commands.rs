@@ -106,7 +106,7 @@ fn complaints_are_one_line_with_an_exit_code() {
         "{text}"
     );
     let leaderless = Fake::start(Mood::NoLeader);
-    let (text, code) = complaint(&[&leaderless.address], &["put", "a", "1", "--timeout", "200ms"]);
+    let (text, code) = complaint(&[&leaderless.address], &["put", "a", "1", "--timeout", "2s"]);
     assert!(
         code == 3 && text.contains("no leader") && text.contains("nothing was changed"),
         "{text}"
